@@ -1,0 +1,10 @@
+//! From the text of Compose files to a typed [`Project`].
+//!
+//! The stages, one module each, are listed in ARCHITECTURE.md. This crate knows no engine, starts
+//! no process, prints nothing, and reads files only through its `Files` trait.
+
+pub mod names;
+pub mod project;
+pub mod units;
+
+pub use project::Project;
