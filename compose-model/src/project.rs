@@ -68,12 +68,6 @@ pub struct Project {
     pub origins: Origins,
 }
 
-impl Default for ProjectName {
-    fn default() -> Self {
-        Self::new("")
-    }
-}
-
 /// A place in a file, for people: 1-based line and column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
@@ -318,12 +312,6 @@ pub struct Service {
     /// `x-*`; not part of the hash.
     #[serde(flatten)]
     pub extensions: Extensions,
-}
-
-impl Default for ServiceName {
-    fn default() -> Self {
-        Self::new("")
-    }
 }
 
 impl Service {

@@ -1,0 +1,220 @@
+//! What the engine has of a project at one moment, with labels already read into typed fields.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use compose_model::names::{
+    ContainerId, ContainerName, ImageId, ImageRef, NetworkKey, NetworkName, ProjectName, ServiceName, VolumeKey,
+    VolumeName,
+};
+use serde::{Deserialize, Serialize};
+
+/// The engine's state, as far as one project is concerned.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Containers that carry the project's label, and those whose name the project wants.
+    pub containers: Vec<Container>,
+    /// Networks of the engine by name (all of them: external ones are looked up here).
+    pub networks: BTreeMap<NetworkName, Vec<Network>>,
+    /// Volumes of the engine by name.
+    pub volumes: BTreeMap<VolumeName, Volume>,
+    /// Local images by every reference they are known under, in the short form that files use
+    /// as well as in the full one.
+    pub images: BTreeMap<ImageRef, Image>,
+}
+
+/// A container's life cycle, in the engine's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum State {
+    #[default]
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+}
+
+impl State {
+    /// The engine's word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Removing => "removing",
+            Self::Exited => "exited",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Whether its process is there (running, paused or about to be restarted).
+    #[must_use]
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+    }
+}
+
+/// What the health check says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Health {
+    /// There is no health check.
+    #[default]
+    None,
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The engine's identity.
+    pub id: ContainerId,
+    /// Its name, without a leading slash.
+    pub name: ContainerName,
+    /// The project's name from its label; `None` for a foreign container that holds a wanted name.
+    pub project: Option<ProjectName>,
+    /// Its service.
+    pub service: ServiceName,
+    /// Replica number; `None` on one-offs.
+    pub number: Option<usize>,
+    /// Whether `run` made it.
+    pub one_off: bool,
+    /// `pre_start` on a hook's container.
+    pub hook: Option<String>,
+    /// The recorded hash of the service.
+    pub config_hash: String,
+    /// The image in use.
+    pub image_id: ImageId,
+    /// The image's name as given at creation.
+    pub image: ImageRef,
+    /// Recorded identity of the image (label).
+    pub recorded_image: String,
+    /// `SERVICE-NUMBER` that it replaces, if it is a replacement.
+    pub replaces: Option<String>,
+    /// `dependency:condition:restart` entries.
+    pub depends_on: Vec<(ServiceName, String, bool)>,
+    /// Digests of attribute groups (own label).
+    pub groups: BTreeMap<String, String>,
+    /// Digest of file contents (own label).
+    pub contents: Option<String>,
+    /// Directory of the project that made it.
+    pub working_directory: String,
+    /// Compose files of the project that made it.
+    pub config_files: String,
+    /// Its state.
+    pub state: State,
+    /// Its health.
+    pub health: Health,
+    /// Exit code, where it has ended.
+    pub exit_code: Option<i64>,
+    /// The engine's own words on its state, for example `Up 2 minutes (healthy)`.
+    pub status: String,
+    /// Unix seconds.
+    pub created: i64,
+    /// The command, as the engine prints it.
+    pub command: String,
+    /// Names of the networks that it is connected to, with the network's identity.
+    pub networks: BTreeMap<NetworkName, String>,
+    /// Its network mode, for example `shop_default`, `host`, `container:ID`.
+    pub network_mode: String,
+    /// Its mounts.
+    pub mounts: Vec<MountPoint>,
+    /// Its published ports.
+    pub ports: Vec<PublishedPort>,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// What only an inspection tells; present where old values are to be shown.
+    pub detail: Option<Box<Detail>>,
+}
+
+/// What only an inspection tells of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// `KEY=value`.
+    pub environment: Vec<String>,
+    /// The command.
+    pub command: Vec<String>,
+    /// The entrypoint.
+    pub entrypoint: Vec<String>,
+    /// The user.
+    pub user: String,
+    /// The working directory.
+    pub working_dir: String,
+    /// The restart policy's name.
+    pub restart: String,
+    /// Whether it has a terminal.
+    pub tty: bool,
+}
+
+/// A mount of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountPoint {
+    /// `volume`, `bind`, `tmpfs`, `image`.
+    pub kind: String,
+    /// The volume's name, where it is one.
+    pub volume: Option<VolumeName>,
+    /// Host path of a bind.
+    pub source: String,
+    /// Path in the container.
+    pub target: String,
+}
+
+/// A published or exposed port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Host address; empty when only exposed.
+    pub host_ip: String,
+    /// Host port; 0 when only exposed.
+    pub published: u16,
+    /// Container port.
+    pub target: u16,
+    /// `tcp`, `udp`, `sctp`.
+    pub protocol: String,
+}
+
+/// A network of the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The engine's identity.
+    pub id: String,
+    /// The project's label.
+    pub project: Option<ProjectName>,
+    /// The key's label.
+    pub key: Option<NetworkKey>,
+    /// The recorded hash.
+    pub config_hash: Option<String>,
+    /// The driver.
+    pub driver: String,
+}
+
+/// A volume of the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// The project's label.
+    pub project: Option<ProjectName>,
+    /// The key's label.
+    pub key: Option<VolumeKey>,
+    /// The recorded hash.
+    pub config_hash: Option<String>,
+    /// The driver.
+    pub driver: String,
+}
+
+/// A local image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its identity.
+    pub id: ImageId,
+    /// Unix seconds of its creation or, where known, of its last pull.
+    pub created: i64,
+    /// Paths that the image declares as volumes, where known.
+    pub volumes: BTreeSet<String>,
+}
