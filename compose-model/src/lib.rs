@@ -3,8 +3,14 @@
 //! The stages, one module each, are listed in ARCHITECTURE.md. This crate knows no engine, starts
 //! no process, prints nothing, and reads files only through its `Files` trait.
 
+pub mod assemble;
+pub mod diagnostic;
+pub mod files;
 pub mod names;
 pub mod project;
+pub mod source;
+pub mod tree;
 pub mod units;
+pub mod yaml_types;
 
 pub use project::Project;
