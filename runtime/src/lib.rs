@@ -1,1 +1,17 @@
-//! placeholder
+//! The port between plans and engines: what a backend must be able to do, as capability traits,
+//! and the executor that carries out a plan through them.
+//!
+//! No engine's SDK is named here. A backend implements [`Runtime`] and the traits it hands out;
+//! the only `match` over [`compose_planner::Op`] is the executor's dispatch.
+
+pub mod error;
+pub mod event;
+pub mod executor;
+#[cfg(feature = "fake")]
+pub mod fake;
+pub mod port;
+pub mod queue;
+
+pub use error::RuntimeError;
+pub use event::Event;
+pub use port::Runtime;

@@ -1,0 +1,1 @@
+//! A dependency queue that knows nothing of engines.
