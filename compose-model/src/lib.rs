@@ -6,9 +6,13 @@
 pub mod assemble;
 pub mod diagnostic;
 pub mod files;
+pub mod interpolate;
 pub mod names;
+pub mod parse;
+mod path_table;
 pub mod project;
 pub mod source;
+pub mod template;
 pub mod tree;
 pub mod units;
 pub mod yaml_types;
