@@ -1,2 +1,21 @@
-//! placeholder
-fn main() {}
+//! `compose`: defines and runs applications of several containers.
+//!
+//! This crate is the only one that prints, prompts, and reads the environment, the home directory
+//! and the clock. [`invocation`] reads the command line; each command has its file in `commands`.
+
+mod args;
+mod commands;
+mod dispatch;
+mod environment;
+mod invocation;
+mod output;
+mod time_format;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let invocation::ExitStatus(code) = invocation::run(words);
+    // What does not fit into eight bits (128 + signal does) is a failure all the same.
+    ExitCode::from(u8::try_from(code).unwrap_or(255))
+}

@@ -1,0 +1,12 @@
+//! `unpause`: let frozen containers go on.
+
+use clap::Args;
+
+/// Arguments.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:\n  compose unpause                 let everything go on")]
+pub(crate) struct Arguments {
+    /// Services; all of the project when none is named
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+}
