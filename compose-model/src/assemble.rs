@@ -33,11 +33,46 @@ pub struct Options {
     pub no_path_resolution: bool,
 }
 
+/// What the second half does between the steps of the first. The reference validates and brings
+/// to canonical form after every document that was merged, since merging depends on it (a list
+/// of build `ssh` agents is a mapping by the time the second file arrives).
+pub trait Shape {
+    /// One more document was merged: checks the tree against the schema if
+    /// [`ShapeContext::check`], then turns short forms into long ones.
+    fn canonical(&self, tree: &mut Node, context: &ShapeContext<'_>, diagnostics: &mut Diagnostics);
+
+    /// All documents of a model (the project, or one included project) are merged: fills in
+    /// defaults and checks values. Paths are resolved afterwards.
+    fn complete(&self, tree: &mut Node, context: &ShapeContext<'_>, diagnostics: &mut Diagnostics);
+}
+
+/// What a [`Shape`] may want to know.
+#[derive(Clone, Copy, Debug)]
+pub struct ShapeContext<'a> {
+    /// The file whose document was merged last, absolute.
+    pub file: &'a str,
+    /// Whether the tree has to follow the schema; not so for the file of an `extends`.
+    pub check: bool,
+    /// `--no-interpolate`: values may still hold expressions.
+    pub no_interpolate: bool,
+    /// The texts, for messages.
+    pub sources: &'a SourceMap,
+}
+
+/// Leaves trees as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoShape;
+
+impl Shape for NoShape {
+    fn canonical(&self, _: &mut Node, _: &ShapeContext<'_>, _: &mut Diagnostics) {}
+    fn complete(&self, _: &mut Node, _: &ShapeContext<'_>, _: &mut Diagnostics) {}
+}
+
 /// The merged tree with everything that the second half needs to make a project of it.
 #[derive(Clone, Debug)]
 pub struct Assembled {
-    /// The merged, interpolated tree: always a mapping. Short forms are as merging left them;
-    /// paths are relative until `paths` is applied after the canonical forms.
+    /// The merged, interpolated tree: always a mapping, as [`Shape`] left it, with absolute paths
+    /// (unless `--no-path-resolution`).
     pub tree: Node,
     /// All texts that were read.
     pub sources: SourceMap,

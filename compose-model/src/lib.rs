@@ -5,8 +5,10 @@
 
 pub mod assemble;
 pub mod diagnostic;
+pub mod dotenv;
 pub mod files;
 pub mod interpolate;
+pub mod merge;
 pub mod names;
 pub mod parse;
 mod path_table;
