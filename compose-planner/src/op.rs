@@ -306,6 +306,15 @@ impl Op {
         }
     }
 
+    /// Whether a failure is reported without failing the plan; what comes after goes on.
+    #[must_use]
+    pub const fn is_optional(&self) -> bool {
+        matches!(
+            self,
+            Self::Pull { optional: true, .. } | Self::Push { optional: true, .. } | Self::Await { required: false, .. }
+        )
+    }
+
     /// The class that its concurrency is limited by.
     #[must_use]
     pub const fn class(&self) -> Class {

@@ -1,23 +1,61 @@
 //! The executor: one loop that owns all state of a run; workers only send messages.
+//!
+//! The loop takes ready steps from the [`Queue`], as many of each class as the backend allows,
+//! turns each into a worker (a future made by `dispatch`), and settles what the workers come back
+//! with: events, the queue, the report. Workers share nothing but the port; what one of them
+//! learns for another (a created container's identity, a provider's variables) passes through the
+//! loop. Policy:
+//!
+//! - A failed step skips what depends on it, with the step's identity as the reason; what does
+//!   not depend on it goes on.
+//! - A failure of an optional step ([`Op::is_optional`](compose_planner::Op::is_optional)) is
+//!   reported and its dependents go on.
+//! - The first cancellation issues no further steps and waits for the short ones that run;
+//!   waits, transfers and builds change nothing that matters and are given up at once.
+//! - The second cancellation gives up everything. What was under way then is listed as interrupted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use compose_model::names::ContainerId;
-use compose_planner::{OpId, Plan};
+use compose_model::project::Place;
+use compose_planner::capabilities::Concurrency;
+use compose_planner::op::Class;
+use compose_planner::{OpId, Plan, Step};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::{self, Context, Ending, Known};
 use crate::error::RuntimeError;
-use crate::event::{Event, Evidence};
+use crate::event::{Completion, Event, Evidence};
 use crate::port::{ContentSource, Runtime};
+use crate::queue::{Entry, Queue};
+use crate::wait::Bulletin;
 
 /// How a plan is to be carried out.
 #[derive(Clone, Debug, Default)]
 pub struct ExecuteOptions {
-    /// Upper bound on steps of every class at once (`--parallel`); `None`: the backend's limits.
+    /// Upper bound on steps of every class at once (`--parallel`), waits not counted; `None`: the
+    /// backend's limits.
     pub parallel: Option<usize>,
     /// Containers made by earlier rounds, by the step that made them.
     pub made: BTreeMap<OpId, ContainerId>,
+    /// What the programs of `provider` services need.
+    pub providers: Providers,
+}
+
+/// What the programs of `provider` services need.
+#[derive(Clone, Debug, Default)]
+pub struct Providers {
+    /// Directories with CLI plugins, where `docker-TYPE` is looked for before `TYPE` in the path.
+    pub plugin_directories: Vec<PathBuf>,
+    /// Variables of the project, set beside those of this process.
+    pub environment: BTreeMap<String, String>,
+    /// The project's directory; empty for that of this process.
+    pub working_directory: PathBuf,
 }
 
 /// Two grades of cancellation: the first one issues no further steps and waits for those that
@@ -41,6 +79,9 @@ pub struct Report {
     pub tolerated: Vec<Failure>,
     /// Steps that were not carried out, with the failed step that they needed (`None`: cancelled).
     pub skipped: Vec<(OpId, Option<OpId>)>,
+    /// Steps that were under way when they were given up; whether the engine has finished them
+    /// is not known.
+    pub interrupted: Vec<OpId>,
     /// Containers that were made, by step.
     pub made: BTreeMap<OpId, ContainerId>,
     /// Whether it was cancelled.
@@ -56,6 +97,8 @@ pub struct Failure {
     pub error: RuntimeError,
     /// What shows the cause.
     pub evidence: Option<Evidence>,
+    /// Where the file asks for what failed (a taken port, an image that is not there).
+    pub place: Option<Place>,
 }
 
 /// Carries out a plan. The plan is checked first; a plan that fails the check is a fault of this
@@ -68,6 +111,241 @@ pub async fn execute(
     cancellation: &Cancellation,
     events: &UnboundedSender<Event>,
 ) -> Report {
-    let _ = (plan, runtime, contents, options, cancellation, events);
-    Report::default()
+    let context = Context { runtime, contents, project: &plan.project, providers: &options.providers, events };
+    let mut run = match Run::new(plan, context, options, cancellation) {
+        Ok(run) => run,
+        Err(fault) => return refused(plan, &fault, events),
+    };
+    if plan.steps.iter().any(|step| step.op.class() == Class::Wait) {
+        // Before anything is issued, so that no event between a start and its wait is missed.
+        let subscription = Bulletin::subscribe(runtime, &plan.project);
+        run.bulletin = tokio::select! {
+            bulletin = subscription => bulletin,
+            () = cancellation.gentle.cancelled() => Bulletin::default(),
+            () = cancellation.at_once.cancelled() => Bulletin::default(),
+        };
+    }
+    run.work().await;
+    run.report
+}
+
+/// The report on a plan that is no plan: nothing was tried.
+fn refused(plan: &Plan, fault: &str, events: &UnboundedSender<Event>) -> Report {
+    let error = RuntimeError::Invalid { message: format!("this plan cannot be carried out: {fault}") };
+    let mut report = Report::default();
+    let id = plan.steps.first().map(|step| step.id.clone()).unwrap_or_default();
+    let _ = events.send(Event::Failed { id: id.clone(), error: error.clone(), evidence: None, tolerated: false });
+    for step in plan.steps.iter().skip(1) {
+        let _ = events.send(Event::Skipped { id: step.id.clone(), because: Some(id.clone()) });
+        report.skipped.push((step.id.clone(), Some(id.clone())));
+    }
+    report.failed.push(Failure { id, error, evidence: None, place: None });
+    report
+}
+
+/// How many steps of each class run, against how many may.
+#[derive(Debug)]
+struct Slots {
+    limits: Concurrency,
+    total: usize,
+    running: BTreeMap<Class, usize>,
+}
+
+impl Slots {
+    fn new(limits: Concurrency, parallel: Option<usize>) -> Self {
+        Self { limits, total: parallel.map_or(usize::MAX, |limit| limit.max(1)), running: BTreeMap::new() }
+    }
+
+    fn admit(&self, class: Class) -> bool {
+        let limit = match class {
+            Class::Wait => return true,
+            Class::Create => self.limits.create,
+            Class::Remove => self.limits.remove,
+            Class::Transfer => self.limits.transfer,
+            Class::Build => self.limits.build,
+        };
+        let busy: usize = self.running.iter().filter(|(class, _)| **class != Class::Wait).map(|(_, count)| count).sum();
+        busy < self.total && self.running.get(&class).copied().unwrap_or(0) < limit.max(1)
+    }
+
+    fn take(&mut self, class: Class) {
+        *self.running.entry(class).or_default() += 1;
+    }
+
+    fn give_back(&mut self, class: Class) {
+        if let Some(count) = self.running.get_mut(&class) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// All state of a run.
+struct Run<'a> {
+    context: Context<'a>,
+    cancellation: &'a Cancellation,
+    steps: BTreeMap<&'a OpId, &'a Step>,
+    queue: Queue<OpId, Class>,
+    slots: Slots,
+    known: Known,
+    bulletin: Bulletin,
+    /// Steps whose workers run.
+    under_way: BTreeMap<OpId, Class>,
+    stopping: bool,
+    report: Report,
+}
+
+/// What a worker sends: its step, and how it ended (`None`: it was given up).
+type Message<'a> = BoxFuture<'a, (OpId, Option<Ending>)>;
+
+impl<'a> Run<'a> {
+    fn new(
+        plan: &'a Plan,
+        context: Context<'a>,
+        options: &ExecuteOptions,
+        cancellation: &'a Cancellation,
+    ) -> Result<Self, String> {
+        let queue = Queue::new(plan.steps.iter().map(|step| Entry {
+            key: step.id.clone(),
+            class: step.op.class(),
+            after: step.after.iter().cloned().collect(),
+            tolerant: step.op.is_optional(),
+        }))
+        .map_err(|error| error.to_string())?;
+        Ok(Self {
+            slots: Slots::new(context.runtime.capabilities().concurrency, options.parallel),
+            context,
+            cancellation,
+            steps: plan.steps.iter().map(|step| (&step.id, step)).collect(),
+            queue,
+            known: Known { made: options.made.clone(), variables: BTreeMap::new() },
+            bulletin: Bulletin::default(),
+            under_way: BTreeMap::new(),
+            stopping: false,
+            report: Report::default(),
+        })
+    }
+
+    async fn work(&mut self) {
+        let mut workers = FuturesUnordered::new();
+        let cancellation = self.cancellation;
+        loop {
+            // Asked here too, so that a cancellation that came before the first step, or between
+            // two of them, is seen before anything else is issued.
+            if cancellation.at_once.is_cancelled() || cancellation.gentle.is_cancelled() {
+                self.stop_issuing();
+            }
+            while let Some(worker) = self.issue() {
+                workers.push(worker);
+            }
+            if workers.is_empty() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = cancellation.at_once.cancelled() => {
+                    self.stop_issuing();
+                    break;
+                }
+                () = cancellation.gentle.cancelled(), if !self.stopping => self.stop_issuing(),
+                Some((id, ending)) = workers.next() => self.settle(&id, ending),
+                () = self.bulletin.deliver() => {}
+            }
+        }
+        // Dropping a worker ends its call on this side; the engine may still carry it through.
+        drop(workers);
+        for id in std::mem::take(&mut self.under_way).into_keys() {
+            self.emit(Event::Skipped { id: id.clone(), because: None });
+            self.report.interrupted.push(id);
+        }
+    }
+
+    /// The worker of the next step that may run now.
+    fn issue(&mut self) -> Option<Message<'a>> {
+        let id = self.queue.dequeue(|class| self.slots.admit(class))?;
+        let step = *self.steps.get(&id)?;
+        let class = step.op.class();
+        self.slots.take(class);
+        self.under_way.insert(id.clone(), class);
+        self.emit(Event::Started { id: id.clone() });
+        let worker = dispatch::worker(self.context, step, &self.known, &mut self.bulletin);
+        let gives_up = matches!(class, Class::Wait | Class::Transfer | Class::Build);
+        let gentle = self.cancellation.gentle.clone();
+        Some(Box::pin(async move {
+            if !gives_up {
+                return (id, Some(worker.await));
+            }
+            tokio::select! {
+                biased;
+                ending = worker => (id, Some(ending)),
+                () = gentle.cancelled() => (id, None),
+            }
+        }))
+    }
+
+    fn settle(&mut self, id: &OpId, ending: Option<Ending>) {
+        if let Some(class) = self.under_way.remove(id) {
+            self.slots.give_back(class);
+        }
+        let Some(step) = self.steps.get(id).copied() else { return };
+        let Some(ending) = ending else {
+            self.queue.fail(id);
+            self.emit(Event::Skipped { id: id.clone(), because: None });
+            self.report.interrupted.push(id.clone());
+            return;
+        };
+        if let Some(container) = ending.made {
+            self.known.made.insert(id.clone(), container.clone());
+            self.report.made.insert(id.clone(), container);
+        }
+        if !ending.variables.is_empty() {
+            self.known.variables.insert(id.clone(), ending.variables);
+        }
+        match ending.result {
+            Ok(how) => self.succeed(id, how),
+            Err(trouble) => {
+                let tolerated = step.op.is_optional();
+                self.emit(Event::Failed {
+                    id: id.clone(),
+                    error: trouble.error.clone(),
+                    evidence: trouble.evidence.clone(),
+                    tolerated,
+                });
+                let failure =
+                    Failure { id: id.clone(), error: trouble.error, evidence: trouble.evidence, place: trouble.place };
+                if tolerated {
+                    self.queue.finish(id);
+                    self.report.tolerated.push(failure);
+                } else {
+                    for skipped in self.queue.fail(id) {
+                        self.emit(Event::Skipped { id: skipped.clone(), because: Some(id.clone()) });
+                        self.report.skipped.push((skipped, Some(id.clone())));
+                    }
+                    self.report.failed.push(failure);
+                }
+            }
+        }
+    }
+
+    fn succeed(&mut self, id: &OpId, how: Completion) {
+        self.queue.finish(id);
+        self.emit(Event::Done { id: id.clone(), how });
+        self.report.done.push(id.clone());
+    }
+
+    fn stop_issuing(&mut self) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        self.report.cancelled = true;
+        self.emit(Event::Cancelling);
+        for id in self.queue.drain() {
+            self.emit(Event::Skipped { id: id.clone(), because: None });
+            self.report.skipped.push((id, None));
+        }
+    }
+
+    /// Nobody listening is fine: the report tells the same.
+    fn emit(&self, event: Event) {
+        let _ = self.context.events.send(event);
+    }
 }

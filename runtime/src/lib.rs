@@ -4,13 +4,17 @@
 //! No engine's SDK is named here. A backend implements [`Runtime`] and the traits it hands out;
 //! the only `match` over [`compose_planner::Op`] is the executor's dispatch.
 
+mod copy_in;
+mod dispatch;
 pub mod error;
 pub mod event;
 pub mod executor;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod port;
+mod provider;
 pub mod queue;
+mod wait;
 
 pub use error::RuntimeError;
 pub use event::Event;
