@@ -1,2 +1,85 @@
-//! placeholder
-fn main() {}
+//! Every developer workflow of this repository, as `cargo xtask JOB`.
+//!
+//! This crate stands alone: it names no other crate of the workspace and needs no
+//! `protoc`, so that it can install what the rest of the build needs.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer tool: it talks to its terminal, reads the environment and waits for processes"
+)]
+
+mod bench;
+mod check;
+mod conformance;
+mod demo;
+mod docker_api;
+mod engines;
+mod images;
+mod install;
+mod interrupt;
+mod packages;
+mod process;
+mod shell;
+mod test;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The developer's workflows of this repository.
+
+Usage: cargo xtask JOB [OPTIONS]
+
+Jobs:
+  demo [--runtime docker|containerd] [--yes] [--down]
+                      run an example application on a real engine, and show it
+  test [--no-engine] [--engine NAME]... [-- FILTER...]
+                      all tests; starts the engines they need and stops them
+  check               formatting, lints, documentation, house rules
+  tidy                the house rules alone: arrows between crates, stray text
+  images [--force]    build the example images into target/images
+  engines up|down|env|status [NAME...]
+                      the test engines: docker20 docker28 containerd1 containerd2
+  install [--prefix DIR]
+                      install the program as compose, docker-compose and the
+                      Docker CLI plugin, with completions and man pages
+  conformance DIR...  compare with the reference on every compose file below DIR
+  bench [--engine]    compare the speed with the reference
+  help                this text
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<ExitCode> {
+    let Some((job, rest)) = arguments.split_first() else {
+        print!("{HELP}");
+        return Ok(ExitCode::from(2));
+    };
+    match job.as_str() {
+        "bench" => bench::run(rest),
+        "check" => check::run(rest),
+        "conformance" => conformance::run(rest),
+        "demo" => demo::run(rest),
+        "engines" => engines::command(rest),
+        "images" => images::command(rest),
+        "install" => install::run(rest),
+        "test" => test::run(rest),
+        "tidy" => tidy::run(rest),
+        "help" | "-h" | "--help" => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("there is no job `{other}`; `cargo xtask help` lists them"),
+    }
+}
