@@ -9,6 +9,12 @@ mod dispatch;
 mod environment;
 mod invocation;
 mod output;
+mod progress;
+mod signals;
+mod size_format;
+mod table;
+mod template;
+mod terminal;
 mod time_format;
 
 use std::process::ExitCode;
