@@ -123,7 +123,8 @@ fn base_layer(busybox: &Path) -> Result<Layer> {
     layer.link("usr/bin/env", "../../bin/env");
     layer.folder("tmp", 0o1777);
     layer.folder("root", 0o700);
-    layer.folder("var", 0o755);
+    layer.link("var/run", "../run");
+    layer.folder("run", 0o755);
     let passwd = "root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999:postgres:/var/lib/postgresql:/bin/sh\n\
                   nobody:x:65534:65534:nobody:/:/bin/false\n";
     layer.file("etc/passwd", 0o644, passwd.as_bytes().to_vec());

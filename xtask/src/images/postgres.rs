@@ -100,7 +100,7 @@ fn unpacked() -> Result<PathBuf> {
             version.chars().all(|c| c.is_ascii_digit())
         });
         let library = name.starts_with("lib") && !UNUSED.iter().any(|unused| name.starts_with(unused));
-        server || library || name == "tzdata"
+        server || library || matches!(name, "tzdata" | "zlib1g")
     };
     let names: Vec<&str> = closure.iter().map(|(name, _)| name.as_str()).filter(|name| wanted(name)).collect();
     apt.unpack(&names, &root)?;
@@ -130,11 +130,13 @@ fn libraries(root: &Path, program: &Path, into: &mut BTreeMap<String, PathBuf>) 
     let real = real.into_iter().find(|path| path.is_file()).context("the packages hold no dynamic loader")?;
     let text = shell::output(Command::new(&real).args(["--list", "--library-path", &search]).arg(program))
         .with_context(|| format!("cannot list the libraries of {}", program.display()))?;
-    for path in text.lines().filter_map(|line| line.split_once(" => ")?.1.split(' ').next()) {
-        let path = Path::new(path);
-        if let Ok(name) = path.strip_prefix(root) {
-            into.insert(name.to_string_lossy().into_owned(), path.to_owned());
-        }
+    for line in text.lines().map(str::trim) {
+        let Some((_, found)) = line.split_once(" => ") else { continue };
+        let path = Path::new(found.split(' ').next().unwrap_or_default());
+        let Ok(name) = path.strip_prefix(root) else {
+            bail!("{} wants {line}, which the fetched packages lack", program.display());
+        };
+        into.insert(name.to_string_lossy().into_owned(), path.to_owned());
     }
     // Where programs look for it.
     into.insert(format!("{at}/{loader}"), real);
