@@ -148,7 +148,7 @@ impl<'a> Parser<'a> {
     /// A name up to `=`, `:` or the end of the line, and whether the line ended.
     fn key(&mut self) -> Result<(&'a str, bool), EnvFileError> {
         if let Some(rest) = self.rest().strip_prefix("export")
-            && rest.starts_with(|letter: char| matches!(letter, '\t' | '\n' | '\u{C}' | '\r' | ' '))
+            && rest.starts_with(['\t', '\n', '\u{C}', '\r', ' '])
         {
             let name = rest.trim_start_matches(is_blank);
             self.position = self.text.len() - name.len();

@@ -5,14 +5,19 @@
 
 pub mod assemble;
 pub mod diagnostic;
+pub mod discover;
 pub mod dotenv;
+pub mod environment;
+mod extends;
 pub mod files;
 pub mod forms;
+mod include;
 pub mod interpolate;
 pub mod merge;
 pub mod names;
 pub mod parse;
 mod path_table;
+pub mod path_text;
 pub mod paths;
 pub mod project;
 pub mod source;

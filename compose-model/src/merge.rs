@@ -138,7 +138,7 @@ pub fn merge(lower: Node, upper: Node, diagnostics: &mut Diagnostics) -> Node {
 
 /// Lays `upper` over `lower` where both stand at a path such as `["services", "web"]`.
 pub fn merge_at(lower: Node, upper: Node, path: &[&str], diagnostics: &mut Diagnostics) -> Node {
-    let rules = path.iter().fold(Some(&*MERGE), |rules, key| below(rules, key));
+    let rules = path.iter().try_fold(&*MERGE, |rules, key| rules.below(key));
     let path = path.iter().map(|key| Arc::from(*key)).collect();
     Merger { diagnostics, path }.node(lower, upper, rules)
 }

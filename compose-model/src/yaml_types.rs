@@ -77,7 +77,7 @@ fn is_float(text: &str) -> bool {
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let mantissa = match mantissa.split_once('.') {
-        Some((whole, fraction)) if whole.is_empty() => digits(fraction),
+        Some(("", fraction)) => digits(fraction),
         Some((whole, fraction)) => digits(whole) && (fraction.is_empty() || digits(fraction)),
         None => digits(mantissa),
     };
