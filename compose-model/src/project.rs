@@ -109,6 +109,12 @@ impl Origins {
         }
     }
 
+    /// The place of exactly this attribute.
+    #[must_use]
+    pub fn exact(&self, path: &str) -> Option<&Place> {
+        self.places.get(path)
+    }
+
     /// All places, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Place)> {
         self.places.iter().map(|(path, place)| (path.as_str(), place))

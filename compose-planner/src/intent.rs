@@ -143,8 +143,18 @@ pub struct Up {
     pub consent_volumes: BTreeSet<String>,
     /// Images were pulled and built in the round before: plan containers only.
     pub images_ready: bool,
-    /// Run completed jobs again.
+    /// Run completed jobs again, also where `keep_completed_jobs` is set.
     pub rerun_jobs: bool,
+    /// Leave a service alone that others await with `service_completed_successfully`, that ended
+    /// with code 0 and is unchanged. The reference runs it again on every `up`.
+    #[serde(default)]
+    pub keep_completed_jobs: bool,
+    /// Create networks and volumes that no selected service uses, too (`--all-resources`).
+    #[serde(default)]
+    pub all_resources: bool,
+    /// Unix seconds, for `pull_policy: daily` and its like; `None`: no image is too old.
+    #[serde(default)]
+    pub now: Option<i64>,
 }
 
 /// Which images `down` removes.

@@ -29,6 +29,9 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// What the user has to agree to first.
     pub consents: Vec<Consent>,
+    /// What the user has agreed to before; steps that lose data rest on these.
+    #[serde(default)]
+    pub agreed: Vec<Consent>,
     /// After the images of this plan are pulled and built, the rest must be planned again, since
     /// what they turn out to be decides about containers.
     pub replan_after_images: bool,
@@ -98,6 +101,11 @@ pub enum Note {
 pub enum Consent {
     /// A volume whose definition changed: it would be removed and made anew.
     RecreateVolume {
+        /// Its name in the engine.
+        volume: String,
+    },
+    /// A volume that is removed with its data (`down --volumes`).
+    RemoveVolume {
         /// Its name in the engine.
         volume: String,
     },

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use compose_model::names::{ContainerId, ContainerName, ImageId, ImageRef, NetworkName, ServiceName, VolumeName};
 use compose_model::project::{
-    BlkioConfig, Build, DeviceMapping, DeviceRequest, Environment, FileReference, Ipam, Logging, Place, StringMap,
-    Ulimit,
+    BlkioConfig, Build, DeviceMapping, DeviceRequest, Environment, FileReference, Ipam, Logging, Place, Service,
+    StringMap, Ulimit,
 };
 use compose_model::units::{ByteSize, Duration};
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ pub struct ContainerSpec {
     pub tmpfs: Vec<String>,
     /// Containers whose volumes are mounted.
     pub volumes_from: Vec<VolumesFrom>,
-    /// Secrets and configs that are copied into the created container.
+    /// Empty: secrets and configs are copied by [`crate::Op::CopyIn`] before each start.
     pub files: Vec<FileSpec>,
     /// `host=address`.
     pub extra_hosts: Vec<String>,
@@ -145,6 +145,9 @@ pub struct ContainerSpec {
     pub mac_address: String,
     /// Mounts the engine's socket and the registry credentials.
     pub use_api_socket: bool,
+    /// Set where the `config-hash` label can only be completed when the container is created; see
+    /// [`crate::complete_labels`].
+    pub late_hash: Option<Box<Service>>,
     /// Where attributes are written, for error messages about them (`ports.0`, `image`, ...).
     pub places: BTreeMap<String, Place>,
 }
@@ -430,6 +433,8 @@ pub struct BuildSpec {
     pub builder: String,
     /// Push when built.
     pub push: bool,
+    /// Build only where the image is still missing: pulling it was tried first.
+    pub only_if_missing: bool,
     /// Where each secret of `build.secrets` comes from, by its id.
     pub secrets: BTreeMap<String, FileContent>,
     /// Paths of secrets and ssh keys, as written.

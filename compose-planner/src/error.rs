@@ -1,0 +1,150 @@
+//! Why there is no plan: mistakes that are known before anything runs, in the reference's words.
+
+use compose_model::names::{ImageRef, ServiceName};
+use compose_model::project::Place;
+use thiserror::Error;
+
+/// Where a mistake is written, for the end of a message; empty when it is not in a file.
+fn at(place: Option<&Place>) -> String {
+    place.map(|place| format!("\n  at {place}")).unwrap_or_default()
+}
+
+/// A request that cannot be planned. Nothing has been done.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// A service was named that the project does not have.
+    #[error("no such service: {service}")]
+    NoSuchService {
+        /// The name, as given.
+        service: ServiceName,
+    },
+    /// Nothing is enabled.
+    #[error("no service selected")]
+    NoServiceSelected,
+    /// `start` of a service that was never created.
+    #[error("service {:?} has no container to start", .service.as_str())]
+    NoContainerToStart {
+        /// The service.
+        service: ServiceName,
+    },
+    /// An external network is not there.
+    #[error("network {name} declared as external, but could not be found{}", at(.place.as_ref()))]
+    ExternalNetworkNotFound {
+        /// Its name in the engine.
+        name: String,
+        /// Where it is declared.
+        place: Option<Place>,
+    },
+    /// An external volume is not there.
+    #[error("external volume {name:?} not found{}", at(.place.as_ref()))]
+    ExternalVolumeNotFound {
+        /// Its name in the engine.
+        name: String,
+        /// Where it is declared.
+        place: Option<Place>,
+    },
+    /// A service refers to a network, volume, secret or config that the project does not have.
+    #[error("service {:?} refers to undefined {kind} {name}{}", .service.as_str(), at(.place.as_ref()))]
+    Undefined {
+        /// The service.
+        service: ServiceName,
+        /// `network`, `volume`, `secret`, `config`.
+        kind: &'static str,
+        /// The key.
+        name: String,
+        /// Where it is used.
+        place: Option<Place>,
+    },
+    /// More than one replica of a service with a name of its own.
+    #[error(
+        "The {:?} service is using the custom container name {name:?}. Docker requires each container to have a \
+         unique name. Remove the custom name to scale the service{}",
+        .service.as_str(), at(.place.as_ref())
+    )]
+    CustomNameScaled {
+        /// The service.
+        service: ServiceName,
+        /// Its `container_name`.
+        name: String,
+        /// Where the name is written.
+        place: Option<Place>,
+    },
+    /// Two services want one container name.
+    #[error("services.{second}: container name {name:?} is already in use by service {first}{}", at(.place.as_ref()))]
+    ContainerNameTaken {
+        /// The service that has it.
+        first: ServiceName,
+        /// The service that wants it too.
+        second: ServiceName,
+        /// The name.
+        name: String,
+        /// Where it is written the second time.
+        place: Option<Place>,
+    },
+    /// The dependencies of services form a cycle.
+    #[error("dependency cycle detected: {}", .path.join(" -> "))]
+    DependencyCycle {
+        /// The services on it, the first one repeated at the end.
+        path: Vec<String>,
+    },
+    /// The engine cannot honour an attribute.
+    #[error("service {:?}: {engine} cannot honour {attribute:?}: {reason}{}", .service.as_str(), at(.place.as_ref()))]
+    Refused {
+        /// The service.
+        service: ServiceName,
+        /// The backend.
+        engine: String,
+        /// The attribute, as in the file.
+        attribute: String,
+        /// Why, and what to do instead.
+        reason: String,
+        /// Where it is written.
+        place: Option<Place>,
+    },
+    /// The engine cannot do what the verb needs.
+    #[error("{engine} cannot {what}")]
+    Unsupported {
+        /// The backend.
+        engine: String,
+        /// `build images`, `pause containers`.
+        what: String,
+    },
+    /// An image is missing and may be neither pulled nor built.
+    #[error("No such image: {image} (service {:?}){}", .service.as_str(), at(.place.as_ref()))]
+    NoSuchImage {
+        /// The image.
+        image: ImageRef,
+        /// The service that needs it.
+        service: ServiceName,
+        /// Where it is named.
+        place: Option<Place>,
+    },
+    /// A provider service cannot be run once.
+    #[error("service {:?} is run by a provider and has no container", .service.as_str())]
+    ProviderHasNoContainer {
+        /// The service.
+        service: ServiceName,
+    },
+    /// A service shares a namespace with one that has no container and gets none.
+    #[error("service {:?} needs a container of service {:?}, which has none{}", .service.as_str(), .other.as_str(), at(.place.as_ref()))]
+    NoContainerToShare {
+        /// The service.
+        service: ServiceName,
+        /// The service whose container it needs.
+        other: ServiceName,
+        /// Where it is asked for.
+        place: Option<Place>,
+    },
+    /// An attribute has a form that no engine can be told.
+    #[error("service {:?}: {attribute}: {problem}{}", .service.as_str(), at(.place.as_ref()))]
+    Invalid {
+        /// The service.
+        service: ServiceName,
+        /// The attribute.
+        attribute: String,
+        /// What is wrong.
+        problem: String,
+        /// Where it is written.
+        place: Option<Place>,
+    },
+}

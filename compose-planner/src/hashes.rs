@@ -1,0 +1,156 @@
+//! The hashes that containers, networks and volumes are labelled with, and our own digests of
+//! attribute groups and contents, from which reasons are made.
+
+use std::collections::BTreeMap;
+
+use compose_model::project::{Network, Project, Service, Volume};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// The label value of a service, the reference's rule (SHA-256 in hex).
+pub(crate) fn service(service: &Service) -> String {
+    let mut hashed = service.clone();
+    hashed.build = None;
+    hashed.pull_policy.clear();
+    hashed.scale = None;
+    hashed.depends_on.clear();
+    hashed.profiles.clear();
+    hashed.extensions.clear();
+    if let Some(deploy) = &mut hashed.deploy {
+        deploy.replicas = None;
+    }
+    of(&hashed)
+}
+
+/// The label value of a network.
+pub(crate) fn network(network: &Network) -> String {
+    of(network)
+}
+
+/// The label value of a volume.
+pub(crate) fn volume(volume: &Volume) -> String {
+    of(volume)
+}
+
+/// SHA-256 of the compact JSON.
+fn of(value: &impl Serialize) -> String {
+    hex(&Sha256::digest(serde_json::to_vec(value).unwrap_or_default()))
+}
+
+/// Lower-case hex digits.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0')));
+        }
+    }
+    text
+}
+
+/// A short digest: the first 12 hex digits of SHA-256.
+pub(crate) fn short(bytes: &[u8]) -> String {
+    let mut text = hex(&Sha256::digest(bytes));
+    text.truncate(12);
+    text
+}
+
+/// Whether the variable's name says that its value is not to be shown.
+pub(crate) fn looks_secret(name: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PWD"];
+    let name = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Attributes that say nothing about the container and therefore have no digest.
+const NOT_IN_CONTAINER: [&str; 8] =
+    ["build", "depends_on", "pull_policy", "pull_refresh_after", "scale", "develop", "attach", "env_file"];
+
+/// Digests of a service's attributes, by attribute; one for each environment variable
+/// (`environment.LOG`), with `-` for those whose name looks secret. Unset attributes are absent.
+pub(crate) fn groups(service: &Service) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let Ok(serde_json::Value::Object(attributes)) = serde_json::to_value(service) else {
+        return found;
+    };
+    for (name, value) in attributes {
+        if value.is_null() || NOT_IN_CONTAINER.contains(&name.as_str()) || name.starts_with("x-") {
+            continue;
+        }
+        let value = match value {
+            serde_json::Value::Object(mut deploy) if name == "deploy" => {
+                deploy.remove("replicas");
+                serde_json::Value::Object(deploy)
+            }
+            other => other,
+        };
+        found.insert(name, short(value.to_string().as_bytes()));
+    }
+    for (name, value) in &service.environment {
+        if name.contains([',', '=', ' ']) {
+            continue;
+        }
+        let digest = if looks_secret(name) {
+            "-".to_owned()
+        } else {
+            let mut digest = short(format!("{name}={value:?}").as_bytes());
+            digest.truncate(6);
+            digest
+        };
+        found.insert(format!("environment.{name}"), digest);
+    }
+    found
+}
+
+/// The form of [`groups`] that the label carries.
+pub(crate) fn groups_label(groups: &BTreeMap<String, String>) -> String {
+    groups.iter().map(|(name, digest)| format!("{name}={digest}")).collect::<Vec<_>>().join(",")
+}
+
+/// Reads [`groups_label`] back.
+#[must_use]
+pub fn parse_groups(label: &str) -> BTreeMap<String, String> {
+    label
+        .split(',')
+        .filter_map(|entry| entry.split_once('='))
+        .map(|(name, digest)| (name.to_owned(), digest.to_owned()))
+        .collect()
+}
+
+/// Digest of the contents that are copied into the service's containers: inline text and
+/// variables. `None` where there are none. Files on the host are mounted, so their changes arrive
+/// by themselves. The digest of all of a service's contents together goes into a label, never
+/// the content.
+pub(crate) fn contents(project: &Project, service: &Service) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    for reference in &service.configs {
+        if let Some(object) = project.configs.get(reference.source.as_str()) {
+            if !object.content.is_empty() {
+                parts.extend(["config", reference.source.as_str(), object.content.as_str()]);
+            } else if let Some(value) = project.environment.get(&object.environment) {
+                parts.extend(["config", reference.source.as_str(), value.as_str()]);
+            }
+        }
+    }
+    for reference in &service.secrets {
+        if let Some(object) = project.secrets.get(reference.source.as_str()) {
+            if let Some(value) = project.environment.get(&object.environment) {
+                parts.extend(["secret", reference.source.as_str(), value.as_str()]);
+            }
+        }
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    // The project's name keeps equal contents of different projects apart.
+    let mut digest = Sha256::new();
+    for part in std::iter::once(project.name.as_str()).chain(parts) {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    let mut text = hex(&digest.finalize());
+    text.truncate(12);
+    Some(text)
+}
