@@ -1,0 +1,113 @@
+//! The behaviour suite: every case on every engine that the environment names.
+//!
+//! A case that an engine cannot do is listed as ignored with the reason, never silently passed.
+
+mod bad_input;
+mod chapter;
+mod dependencies;
+mod down;
+mod exec_and_run;
+mod files;
+mod interoperability;
+mod interruption;
+mod lifecycle;
+mod logs;
+mod networks;
+mod plan;
+mod recreate;
+mod scale;
+mod seeing;
+mod up;
+mod volumes;
+
+use compose_tests::{CaseResult, Engine};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A case of the suite.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// A sentence.
+    pub name: &'static str,
+    /// What it does.
+    pub run: fn(&Engine) -> CaseResult,
+    /// Which engines it applies to.
+    pub needs: Needs,
+}
+
+/// What a case needs of an engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing special.
+    Any,
+    /// What containerd does not give yet: networks, ports, health checks, restart policies.
+    Docker,
+    /// The Docker CLI's or the reference's presence beside a Docker engine.
+    Reference,
+}
+
+/// The cases of one file: a name that is a sentence, and a function.
+#[macro_export]
+macro_rules! cases {
+    ($needs:ident: $($name:ident),* $(,)?) => {
+        pub(crate) const CASES: &[$crate::Case] = &[
+            $($crate::Case { name: concat!(module_path!(), "::", stringify!($name)), run: $name, needs: $crate::Needs::$needs },)*
+        ];
+    };
+}
+
+impl Needs {
+    /// Why it does not apply to the engine, if it does not.
+    fn refusal(self, engine: &Engine) -> Option<&'static str> {
+        match self {
+            Self::Docker if !engine.is_docker() => Some("needs what the containerd backend does not declare"),
+            Self::Reference if !engine.is_docker() => Some("the reference drives Docker engines only"),
+            Self::Reference if compose_tests::engine::setting("REFERENCE").is_none() => {
+                Some("COMPOSE_TEST_REFERENCE is not set")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let engines = Engine::all();
+    let groups: &[&[Case]] = &[
+        bad_input::CASES,
+        chapter::CASES,
+        dependencies::CASES,
+        down::CASES,
+        exec_and_run::CASES,
+        files::CASES,
+        interoperability::CASES,
+        interruption::CASES,
+        lifecycle::CASES,
+        logs::CASES,
+        networks::CASES,
+        plan::CASES,
+        recreate::CASES,
+        scale::CASES,
+        seeing::CASES,
+        up::CASES,
+        volumes::CASES,
+    ];
+    let mut trials = Vec::new();
+    for case in groups.iter().flat_map(|group| group.iter()) {
+        let name = case.name.trim_start_matches("behaviour::");
+        if engines.is_empty() {
+            let trial = Trial::test(format!("no engine::{name}"), || Ok(())).with_ignored_flag(true);
+            trials.push(trial.with_kind("no engine is named by COMPOSE_TEST_..."));
+        }
+        for engine in &engines {
+            let (case, engine) = (*case, engine.clone());
+            let refusal = case.needs.refusal(&engine);
+            let mut trial =
+                Trial::test(format!("{}::{name}", engine.name), move || (case.run)(&engine).map_err(Failed::from));
+            if let Some(reason) = refusal {
+                trial = trial.with_ignored_flag(true).with_kind(reason);
+            }
+            trials.push(trial);
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
