@@ -1,1 +1,0 @@
-//! An in-memory engine for planner and executor tests.
