@@ -1,0 +1,169 @@
+//! Taking the output of containers apart: framed where there is no terminal, raw where there
+//! is one. Which of the two it is must be known; the bytes do not tell.
+
+use bytes::{Buf, Bytes, BytesMut};
+use compose_runtime::error::Result;
+use compose_runtime::port::{Channel, Items, LogChunk};
+use futures_util::{Stream, StreamExt};
+
+use crate::error;
+
+const HEADER: usize = 8;
+
+/// Splits a stream into frames: stream number, three zeros, length in big-endian, content.
+#[derive(Default)]
+pub(crate) struct FrameDecoder {
+    buffer: BytesMut,
+    /// What is still missing of the frame being passed on, with its channel.
+    open: Option<(Option<Channel>, usize)>,
+}
+
+/// What the engine wrote into the stream itself.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BadFrame(u8);
+
+impl std::fmt::Display for BadFrame {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "a frame of the unknown stream {}", self.0)
+    }
+}
+
+impl FrameDecoder {
+    /// Takes bytes and gives what is complete so far. Long frames are passed on in pieces, so
+    /// that nothing is held back.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<LogChunk>, BadFrame> {
+        self.buffer.extend_from_slice(bytes);
+        let mut chunks = Vec::new();
+        loop {
+            let (channel, missing) = match self.open {
+                Some(open) => open,
+                None => {
+                    let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(chunks) };
+                    let [stream, _, _, _, length @ ..] = *header;
+                    let channel = match stream {
+                        // Frames of standard input are echoed by nobody; 3 is the engine's own error.
+                        0 | 1 => Some(Channel::Stdout),
+                        2 | 3 => Some(Channel::Stderr),
+                        other => return Err(BadFrame(other)),
+                    };
+                    self.buffer.advance(HEADER);
+                    (channel, u32::from_be_bytes(length) as usize)
+                }
+            };
+            let piece = self.buffer.split_to(missing.min(self.buffer.len())).freeze();
+            let rest = missing - piece.len();
+            self.open = (rest > 0).then_some((channel, rest));
+            if let Some(channel) = channel.filter(|_| !piece.is_empty()) {
+                chunks.push(LogChunk { channel, bytes: piece });
+            }
+            if rest > 0 {
+                return Ok(chunks);
+            }
+        }
+    }
+
+    /// Whether the stream has ended in the middle of a frame.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.open.is_some() || !self.buffer.is_empty()
+    }
+}
+
+/// Turns bytes into pieces of output.
+pub(crate) fn chunks(bytes: impl Stream<Item = Result<Bytes>> + Send + 'static, tty: bool) -> Items<LogChunk> {
+    if tty {
+        return Box::pin(bytes.map(|piece| piece.map(|bytes| LogChunk { channel: Channel::Stdout, bytes })));
+    }
+    let end = futures_util::stream::once(async { None });
+    let pieces = bytes.map(Some).chain(end).scan(FrameDecoder::default(), |decoder, piece| {
+        let items: Vec<Result<LogChunk>> = match piece {
+            Some(Ok(bytes)) => match decoder.feed(&bytes) {
+                Ok(chunks) => chunks.into_iter().map(Ok).collect(),
+                Err(bad) => vec![Err(error::unreadable("logs", &bad))],
+            },
+            Some(Err(error)) => vec![Err(error)],
+            None if decoder.is_cut() => vec![Err(error::unreadable("logs", &"it ends in the middle of a frame"))],
+            None => Vec::new(),
+        };
+        std::future::ready(Some(futures_util::stream::iter(items)))
+    });
+    Box::pin(pieces.flatten())
+}
+
+/// Splits bytes into lines, without their ends. What follows the last end comes last.
+pub(crate) fn lines<S>(bytes: S) -> impl Stream<Item = Result<Bytes>> + Send
+where
+    S: Stream<Item = Result<Bytes>> + Send,
+{
+    let end = futures_util::stream::once(async { None });
+    let lines = bytes.map(Some).chain(end).scan(BytesMut::new(), |buffer, piece| {
+        let mut items = Vec::new();
+        match piece {
+            Some(Ok(bytes)) => {
+                // Only the new bytes are searched: linear however a line is cut.
+                let mut searched = buffer.len();
+                buffer.extend_from_slice(&bytes);
+                while let Some(found) =
+                    buffer.get(searched..).and_then(|new| new.iter().position(|byte| *byte == b'\n'))
+                {
+                    let mut line = buffer.split_to(searched + found + 1);
+                    line.truncate(line.len() - 1);
+                    searched = 0;
+                    items.push(Ok(line.freeze()));
+                }
+            }
+            Some(Err(error)) => items.push(Err(error)),
+            None if !buffer.is_empty() => items.push(Ok(buffer.split().freeze())),
+            None => {}
+        }
+        std::future::ready(Some(futures_util::stream::iter(items)))
+    });
+    lines.flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(stream: u8, content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![stream, 0, 0, 0];
+        bytes.extend((content.len() as u32).to_be_bytes());
+        bytes.extend(content);
+        bytes
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_they_are_cut() {
+        let long = vec![b'x'; 40_000];
+        let mut all = frame(1, b"one\n");
+        all.extend(frame(2, b"\x01\x02two"));
+        all.extend(frame(1, b""));
+        all.extend(frame(1, &long));
+        for size in [1, 3, 7, 8, 9, 4096, all.len()] {
+            let mut decoder = FrameDecoder::default();
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            for piece in all.chunks(size) {
+                for chunk in decoder.feed(piece).expect("good frames") {
+                    match chunk.channel {
+                        Channel::Stdout => out.extend_from_slice(&chunk.bytes),
+                        Channel::Stderr => err.extend_from_slice(&chunk.bytes),
+                    }
+                }
+            }
+            assert!(!decoder.is_cut());
+            assert_eq!(out, [b"one\n".as_slice(), &long].concat(), "cut every {size} bytes");
+            assert_eq!(err, b"\x01\x02two");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_not_framed_is_an_error_and_not_lost_output() {
+        assert_eq!(FrameDecoder::default().feed(b"plain text"), Err(BadFrame(b'p')));
+    }
+
+    #[tokio::test]
+    async fn lines_come_out_whole_however_they_are_cut() {
+        let pieces = ["a", "b\nc", "", "\n\nd"].map(|text| Ok(Bytes::from_static(text.as_bytes())));
+        let lines: Vec<_> = lines(futures_util::stream::iter(pieces)).map(|line| line.expect("a line")).collect().await;
+        assert_eq!(lines, ["ab", "c", "", "d"].map(|text| Bytes::from_static(text.as_bytes())));
+    }
+}
