@@ -87,7 +87,8 @@ pub struct Project {
     pub engine: Engine,
     /// Its name.
     pub name: String,
-    folder: tempfile::TempDir,
+    outer: tempfile::TempDir,
+    folder: PathBuf,
     program: Program,
     environment: Vec<(String, String)>,
 }
@@ -100,10 +101,13 @@ impl Project {
     pub fn new(engine: &Engine) -> Result<Self, String> {
         static COUNTER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("t{}x{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let folder = tempfile::Builder::new().prefix("compose-test-").tempdir().map_err(|error| error.to_string())?;
-        let project =
-            Self { engine: engine.clone(), name, folder, program: Program::Ours, environment: engine.environment() };
-        Ok(project)
+        let outer = tempfile::Builder::new().prefix("compose-test-").tempdir().map_err(|error| error.to_string())?;
+        // The folder's name is the project's: with `-p`, commands on existing containers would not
+        // read the file at all.
+        let folder = outer.path().join(&name);
+        std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
+        let environment = engine.environment();
+        Ok(Self { engine: engine.clone(), name, outer, folder, program: Program::Ours, environment })
     }
 
     /// A project with this `compose.yaml`.
@@ -119,7 +123,7 @@ impl Project {
     /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Writes a file of the project, making folders as needed.
@@ -139,7 +143,7 @@ impl Project {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Runs the program: `compose ARGUMENTS`, with the project's name in the environment.
+    /// Runs the program: `compose ARGUMENTS` in the project's folder.
     ///
     /// # Errors
     /// When it cannot be started or does not end in time.
@@ -184,9 +188,7 @@ impl Project {
         command
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", self.folder())
-            // Not `-p`: with it, commands on existing containers do not read the file at all.
-            .env("COMPOSE_PROJECT_NAME", &self.name)
+            .env("HOME", self.outer.path())
             .envs(self.environment.iter().cloned())
             .current_dir(self.folder());
         let mut child = command
