@@ -4,6 +4,7 @@
 //! no process, prints nothing, and reads files only through its `Files` trait.
 
 pub mod assemble;
+pub mod canonical;
 pub mod diagnostic;
 pub mod discover;
 pub mod dotenv;

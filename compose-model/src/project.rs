@@ -25,6 +25,25 @@ pub type StringMap = Sorted<String, String>;
 fn is_false(value: &bool) -> bool {
     !*value
 }
+/// A number whose serialised form is text.
+mod number_as_text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+fn is_none_or_true(value: &Option<bool>) -> bool {
+    value.unwrap_or(true)
+}
 fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -57,6 +76,7 @@ pub struct Project {
     /// Models.
     pub models: Sorted<String, Model>,
     /// Top-level `x-*`.
+    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,
     /// The environment that interpolation saw (process, `.env`, `COMPOSE_PROJECT_NAME`);
     /// secrets and configs with `environment:` are read from it. Never printed or serialised.
@@ -237,7 +257,8 @@ pub struct Service {
     pub mem_reservation: ByteSize,
     #[serde(skip_serializing_if = "is_zero")]
     pub memswap_limit: ByteSize,
-    #[serde(skip_serializing_if = "is_zero")]
+    /// Per cent; printed and hashed as text, as the reference does.
+    #[serde(skip_serializing_if = "is_zero", with = "number_as_text")]
     pub mem_swappiness: i64,
     #[serde(skip_serializing_if = "is_zero")]
     pub mac_address: String,
@@ -316,7 +337,7 @@ pub struct Service {
     #[serde(skip_serializing_if = "is_zero")]
     pub pre_stop: Vec<Hook>,
     /// `x-*`; not part of the hash.
-    #[serde(flatten)]
+    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,
 }
 
@@ -381,7 +402,7 @@ pub struct Dependency {
     /// Whether a failure of the dependency stops the dependent.
     pub required: bool,
     /// `x-*`.
-    #[serde(flatten)]
+    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,
 }
 
@@ -403,7 +424,7 @@ macro_rules! plain {
                 #[serde(skip_serializing_if = "is_zero")]
                 pub $field: $type,
             )*
-            #[serde(flatten)]
+            #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
             pub extensions: Extensions,
         }
     )*};
@@ -616,13 +637,6 @@ plain! {
         tmpfs: Option<TmpfsOptions>,
         image: Option<ImageOptions>,
     }
-    /// `bind` of a mount.
-    BindOptions {
-        selinux: String,
-        propagation: String,
-        create_host_path: Option<bool>,
-        recursive: String,
-    }
     /// `volume` of a mount.
     VolumeOptions {
         labels: StringMap,
@@ -691,6 +705,24 @@ plain! {
     }
 }
 
+/// `bind` of a mount.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // Each field is the attribute of the same name in the specification.
+pub struct BindOptions {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub selinux: String,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub propagation: String,
+    /// Unset means yes; printed and hashed only where it is `false`.
+    #[serde(skip_serializing_if = "is_none_or_true")]
+    pub create_host_path: Option<bool>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub recursive: String,
+    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
+    pub extensions: Extensions,
+}
+
 /// `deploy`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -712,22 +744,30 @@ pub struct Deploy {
     pub placement: Placement,
     #[serde(skip_serializing_if = "is_zero")]
     pub endpoint_mode: String,
-    #[serde(flatten)]
+    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,
 }
 
 /// One `env_file` entry.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs)] // Each field is the attribute of the same name in the specification.
 pub struct EnvFile {
     #[serde(skip_serializing_if = "is_zero")]
     pub path: String,
+    /// Whether a missing file is an error; printed and hashed only where it is not.
+    #[serde(skip_serializing_if = "is_true")]
     pub required: bool,
     #[serde(skip_serializing_if = "is_zero")]
     pub format: String,
-    #[serde(flatten)]
+    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,
+}
+
+impl Default for EnvFile {
+    fn default() -> Self {
+        Self { path: String::new(), required: true, format: String::new(), extensions: Extensions::new() }
+    }
 }
 
 /// A top-level network.
@@ -754,7 +794,7 @@ pub struct Network {
     pub enable_ipv4: Option<bool>,
     #[serde(skip_serializing_if = "is_zero")]
     pub enable_ipv6: Option<bool>,
-    #[serde(flatten)]
+    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,
 }
 
