@@ -20,6 +20,7 @@ mod install;
 mod interrupt;
 mod packages;
 mod process;
+mod reference;
 mod shell;
 mod test;
 mod tidy;
@@ -46,7 +47,8 @@ Jobs:
                       install the program as compose, docker-compose and the
                       Docker CLI plugin, with completions and man pages
   conformance DIR...  compare with the reference on every compose file below DIR
-  bench [--engine]    compare the speed with the reference
+  bench [--engine] [--turns N]
+                      compare the speed with the reference
   help                this text
 ";
 

@@ -91,3 +91,8 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn say(text: &str) {
     eprintln!("xtask: {text}");
 }
+
+/// A path as the caller's working directory makes it; nothing has to be there.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("not a usable path: {}", path.display()))
+}

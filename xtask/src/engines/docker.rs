@@ -72,9 +72,7 @@ pub(super) fn start(engine: Engine) -> Result<()> {
 pub(super) fn load(engine: Engine, archives: &[Archive]) -> Result<()> {
     let api = docker_api::Engine::at(&engine.socket());
     for archive in archives {
-        if !api.has_image(&archive.probe) {
-            api.load(&archive.file)?;
-        }
+        api.load(&archive.file)?;
     }
     Ok(())
 }

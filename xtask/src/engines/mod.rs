@@ -120,24 +120,37 @@ impl Engine {
         packages::ensure_engines()?;
         let archives = images::ensure()?;
         let _lock = lock()?;
-        if self.is_up() {
+        let was_up = self.is_up();
+        if was_up && self.has_images() {
             return Ok(false);
         }
-        // What a crash left behind.
-        self.clean()?;
-        fs::create_dir_all(self.state())?;
-        fs::create_dir_all(self.data())?;
-        say(&format!("starting {}", self.name()));
-        let started = if self.is_docker() { docker::start(self) } else { containerd::start(self) };
-        let loaded = started.and_then(|()| {
-            if self.is_docker() { docker::load(self, &archives) } else { containerd::load(self, &archives) }
+        let ready = if was_up { Ok(()) } else { self.start() };
+        let loaded = ready.and_then(|()| match self.is_docker() {
+            true => docker::load(self, &archives),
+            false => containerd::load(self, &archives),
         });
         if let Err(error) = loaded {
             // The first error is the one to tell.
             let _ = self.clean();
             return Err(error.context(format!("cannot start {}", self.name())));
         }
-        Ok(true)
+        fs::copy(images::stamp(), self.state().join("images"))?;
+        Ok(!was_up)
+    }
+
+    fn start(self) -> Result<()> {
+        // What a crash left behind.
+        self.clean()?;
+        fs::create_dir_all(self.state())?;
+        fs::create_dir_all(self.data())?;
+        say(&format!("starting {}", self.name()));
+        if self.is_docker() { docker::start(self) } else { containerd::start(self) }
+    }
+
+    /// Whether it was given the images as they are now.
+    fn has_images(self) -> bool {
+        let (now, given) = (fs::read(images::stamp()), fs::read(self.state().join("images")));
+        matches!((now, given), (Ok(now), Ok(given)) if now == given)
     }
 
     /// Stops it and removes all that it had: containers, images, mounts, namespaces, files.

@@ -28,6 +28,11 @@ pub(crate) fn folder() -> PathBuf {
     shell::target().join("images")
 }
 
+/// The file that changes with the content of the archives.
+pub(crate) fn stamp() -> PathBuf {
+    folder().join("stamp")
+}
+
 /// `cargo xtask images [--force]`.
 pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
     match arguments {
@@ -61,7 +66,7 @@ pub(crate) fn ensure() -> Result<Vec<Archive>> {
     top.copy("bin/example", &program)?;
     let top = top.pack()?;
 
-    let stamp = |parts: &[&[u8]]| -> String {
+    let hash = |parts: &[&[u8]]| -> String {
         let mut hash = Sha256::new();
         for part in parts {
             hash.update(Sha256::digest(part));
@@ -72,8 +77,8 @@ pub(crate) fn ensure() -> Result<Vec<Archive>> {
         [include_bytes!("mod.rs").as_slice(), include_bytes!("archive.rs"), include_bytes!("postgres.rs")].concat();
     let apps = Archive { file: folder.join("examples.tar"), probe: "example/app:1".to_owned() };
     let database = Archive { file: folder.join("postgres.tar"), probe: "example/postgres:1".to_owned() };
-    let wanted = stamp(&[&base, &top, &recipe]);
-    let stamp_file = folder.join("stamp");
+    let wanted = hash(&[&base, &top, &recipe]);
+    let stamp_file = stamp();
     let fresh = fs::read_to_string(&stamp_file).is_ok_and(|text| text == wanted);
     if !fresh || !apps.file.exists() || !database.file.exists() {
         say("building the example images");
