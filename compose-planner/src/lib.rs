@@ -12,6 +12,7 @@ mod draft;
 mod error;
 mod hashes;
 pub mod intent;
+mod labelled;
 pub mod labels;
 mod lower;
 pub mod observed;
@@ -29,10 +30,11 @@ pub use check::{Violation, check};
 pub use error::PlanError;
 pub use hashes::parse_groups;
 pub use intent::Intent;
+pub use labelled::project_from_observed;
 pub use lower::complete_labels;
 pub use observed::Observed;
 pub use op::{Op, OpId, Target};
-pub use plan::{Note, Plan, Step};
+pub use plan::{Note, Plan, Step, needs_detail};
 pub use reason::Reason;
 
 use compose_model::project::Project;
@@ -47,18 +49,34 @@ pub fn plan(
     intent: &Intent,
     capabilities: &Capabilities,
 ) -> Result<Plan, PlanError> {
+    let changed;
+    let project = match intent {
+        Intent::RunOnce(run) => {
+            changed = verbs::run::project(project, run);
+            &changed
+        }
+        _ => project,
+    };
     let world = world::World::new(project, observed, capabilities);
     let mut draft = draft::Draft::default();
-    let replan_after_images = match intent {
-        Intent::Up(up) => verbs::up::plan(&world, &mut draft, up, true)?,
-        Intent::Create(up) => verbs::up::plan(&world, &mut draft, up, false)?,
-        Intent::Scale(scale) => verbs::up::scale(&world, &mut draft, scale)?,
-        Intent::Down(down) => {
-            verbs::down::plan(&world, &mut draft, down)?;
-            false
-        }
-        _ => false,
-    };
+    let mut replan_after_images = false;
+    match intent {
+        Intent::Up(up) => replan_after_images = verbs::up::plan(&world, &mut draft, up, true)?,
+        Intent::Create(up) => replan_after_images = verbs::up::plan(&world, &mut draft, up, false)?,
+        Intent::Scale(scale) => replan_after_images = verbs::up::scale(&world, &mut draft, scale)?,
+        Intent::RunOnce(run) => replan_after_images = verbs::run::plan(&world, &mut draft, run)?,
+        Intent::Down(down) => verbs::down::plan(&world, &mut draft, down)?,
+        Intent::Start(start) => verbs::start::plan(&world, &mut draft, start)?,
+        Intent::Stop(stop) => verbs::stop::plan(&world, &mut draft, stop)?,
+        Intent::Restart(restart) => verbs::restart::plan(&world, &mut draft, restart)?,
+        Intent::Kill(kill) => verbs::signals::kill(&world, &mut draft, kill)?,
+        Intent::Remove(remove) => verbs::remove::plan(&world, &mut draft, remove)?,
+        Intent::Pause(services) => verbs::signals::pause(&world, &mut draft, services)?,
+        Intent::Unpause(services) => verbs::signals::unpause(&world, &mut draft, services)?,
+        Intent::Pull(pull) => verbs::transfer::pull(&world, &mut draft, pull)?,
+        Intent::Push(push) => verbs::transfer::push(&world, &mut draft, push)?,
+        Intent::Build(build) => verbs::transfer::build(&world, &mut draft, build)?,
+    }
     verbs::order_names(&world, &mut draft);
     let (steps, notes, consents, agreed) = draft.into_steps();
     Ok(Plan {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use compose_model::names::{ProjectName, ServiceName};
+use compose_model::names::{ContainerId, ProjectName, ServiceName};
 use compose_model::project::Place;
 use serde::{Deserialize, Serialize};
 
-use crate::op::{Op, OpId};
+use crate::differ;
+use crate::observed::Observed;
+use crate::op::{Op, OpId, Target};
 use crate::reason::Reason;
 
 /// Version of the JSON form. It grows when a reader of the old form could misread the new one.
@@ -128,4 +130,30 @@ impl Plan {
     pub fn step(&self, id: &OpId) -> Option<&Step> {
         self.steps.iter().find(|step| &step.id == id)
     }
+}
+
+/// Containers whose old values the reasons of a plan could show if they were inspected: the
+/// caller inspects them, fills in [`crate::observed::Container::detail`] and plans again. Empty
+/// when nothing more can be learned, so that two rounds are enough.
+#[must_use]
+pub fn needs_detail(plan: &Plan, observed: &Observed) -> Vec<ContainerId> {
+    let inspected: BTreeSet<&ContainerId> = observed
+        .containers
+        .iter()
+        .filter(|container| container.detail.is_some())
+        .map(|container| &container.id)
+        .collect();
+    let mut found = Vec::new();
+    for step in &plan.steps {
+        let (Op::CreateContainer { replaces: Some(Target::Existing { id, .. }), .. }, Reason::Changed { changes }) =
+            (&step.op, &step.because)
+        else {
+            continue;
+        };
+        let learns = changes.is_empty() || changes.iter().any(|change| differ::is_inspectable(&change.attribute));
+        if learns && !inspected.contains(id) {
+            found.push(id.clone());
+        }
+    }
+    found
 }

@@ -64,11 +64,6 @@ impl<'a> World<'a> {
         self.replicas.get(service).map_or(&[], Vec::as_slice)
     }
 
-    /// Services that have containers, in the file or not, by name.
-    pub(crate) fn observed_services(&self) -> impl Iterator<Item = (&'a ServiceName, &[&'a Container])> {
-        self.replicas.iter().map(|(name, list)| (*name, list.as_slice()))
-    }
-
     /// Whether the file declares the service, enabled or not, or the job.
     pub(crate) fn declares(&self, service: &ServiceName) -> bool {
         self.project.services.contains_key(service)

@@ -4,9 +4,16 @@ pub(crate) mod down;
 pub(crate) mod images;
 pub(crate) mod networks;
 pub(crate) mod orphans;
+pub(crate) mod remove;
 pub(crate) mod replicas;
+pub(crate) mod restart;
+pub(crate) mod run;
+pub(crate) mod signals;
+pub(crate) mod start;
 pub(crate) mod starts;
+pub(crate) mod stop;
 pub(crate) mod stopping;
+pub(crate) mod transfer;
 pub(crate) mod up;
 pub(crate) mod volumes;
 

@@ -60,6 +60,9 @@ pub(crate) fn plan(run: &mut Run<'_, '_>, start: bool) -> Result<(), PlanError> 
     }
     if start && run.up.wait {
         for name in &scope {
+            if run.waited_for.as_ref().is_some_and(|waited_for| !waited_for.contains(name)) {
+                continue;
+            }
             let allow_exit = jobs.contains(name);
             for replica in done.get(name).into_iter().flatten() {
                 let op = Op::Await {

@@ -67,6 +67,10 @@ pub(crate) struct Run<'w, 'a> {
     pub(crate) replicas: BTreeMap<ServiceName, Vec<Replica<'a>>>,
     /// Steps of providers.
     pub(crate) providers: BTreeMap<ServiceName, OpId>,
+    /// The services that `--wait` waits for; `None` for all of the scope.
+    pub(crate) waited_for: Option<BTreeSet<ServiceName>>,
+    /// The rest has to be planned again once the images are there.
+    pub(crate) replan: bool,
     images: images::Images,
     networks: Networks,
     volumes: Volumes,
@@ -81,15 +85,40 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, up: &Up, start: bool) -
     }
     let names: Vec<ServiceName> = up.scale.keys().cloned().collect();
     select::known(world.project, &names)?;
-    let mut scope = select::in_order(world.project, &up.services, !up.no_dependencies)?;
+    let scope = select::in_order(world.project, &up.services, !up.no_dependencies)?;
+    let mut run = prepare(world, draft, up, scope, None)?;
+    starts::plan(&mut run, start)?;
+    let replan = run.replan;
+    if !world.project.jobs.is_empty() && start {
+        let names: Vec<&str> = world.project.jobs.keys().map(ServiceName::as_str).collect();
+        draft.warn(format!("jobs are not started by up; trigger them with `docker compose run`: {}", names.join(", ")));
+    }
+    Ok(replan)
+}
+
+/// Plans everything before the starts, for the services of `scope`; `once` is a further service
+/// whose images, networks and volumes are needed for a one-off container.
+pub(crate) fn prepare<'w, 'a>(
+    world: &'w World<'a>,
+    draft: &'w mut Draft,
+    up: &'w Up,
+    mut scope: Vec<ServiceName>,
+    once: Option<&Service>,
+) -> Result<Run<'w, 'a>, PlanError> {
     widen_to_users_of_replaced_volumes(world, up, &mut scope)?;
     check_names(world, up, &scope)?;
     for name in &scope {
         super::refuse(world, name)?;
     }
     let wishes = images::Wishes { build: up.build, pull: up.pull, now: up.now };
-    let images = if up.images_ready { images::Images::default() } else { images::plan(world, draft, &scope, wishes)? };
-    let services = || scope.iter().filter_map(|name| world.service(name));
+    let images = if up.images_ready {
+        images::Images::default()
+    } else {
+        let mut all = scope.clone();
+        all.extend(once.map(|service| service.name.clone()).filter(|name| !scope.contains(name)));
+        images::plan(world, draft, &all, wishes)?
+    };
+    let services = || scope.iter().filter_map(|name| world.service(name)).chain(once);
     let network_keys: BTreeSet<_> = if up.all_resources {
         world.project.networks.keys().cloned().collect()
     } else {
@@ -106,19 +135,7 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, up: &Up, start: bool) -
         let mounted = world.service(name).is_some_and(|service| lower::mounted_images(service).next().is_some());
         !steps.is_empty() && (mounted || !world.replicas(name).is_empty())
     });
-    let mut run = Run {
-        world,
-        up,
-        draft,
-        peers: Peers::new(),
-        replicas: BTreeMap::new(),
-        providers: BTreeMap::new(),
-        images,
-        networks,
-        volumes,
-        dispositions: BTreeMap::new(),
-        scope,
-    };
+    let mut run = Run { images, networks, volumes, replan, ..Run::empty(world, up, draft, scope) };
     run.peers_out_of_scope();
     run.containers()?;
     for orphan in orphans::plan(world, run.draft, up.remove_orphans, up.ignore_orphans, up.timeout) {
@@ -126,13 +143,8 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, up: &Up, start: bool) -
         run.dispositions.insert(orphan.container, disposition);
     }
     run.remove_replaced_volumes();
-    run.reconnect()?;
-    starts::plan(&mut run, start)?;
-    if !world.project.jobs.is_empty() && start {
-        let names: Vec<&str> = world.project.jobs.keys().map(ServiceName::as_str).collect();
-        draft.warn(format!("jobs are not started by up; trigger them with `docker compose run`: {}", names.join(", ")));
-    }
-    Ok(replan)
+    run.reconnect();
+    Ok(run)
 }
 
 /// How many replicas are wanted.
@@ -204,7 +216,54 @@ fn check_names(world: &World<'_>, up: &Up, scope: &[ServiceName]) -> Result<(), 
     Ok(())
 }
 
-impl<'a> Run<'_, 'a> {
+impl<'a> Replica<'a> {
+    /// A container that is there and stays.
+    pub(crate) fn there(container: &'a Container) -> Self {
+        Self {
+            number: container.number.unwrap_or(1),
+            label: label_of(container),
+            target: existing(container),
+            there: Some(container),
+            replaced: false,
+            because: None,
+            before_start: Vec::new(),
+            stopped: None,
+            old_stop: None,
+            done: Vec::new(),
+        }
+    }
+}
+
+impl<'w, 'a> Run<'w, 'a> {
+    /// A run that has decided nothing yet.
+    pub(crate) fn empty(world: &'w World<'a>, up: &'w Up, draft: &'w mut Draft, scope: Vec<ServiceName>) -> Self {
+        Self {
+            world,
+            up,
+            draft,
+            scope,
+            peers: Peers::new(),
+            replicas: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            waited_for: None,
+            replan: false,
+            images: images::Images::default(),
+            networks: Networks::default(),
+            volumes: Volumes::default(),
+            dispositions: BTreeMap::new(),
+        }
+    }
+
+    /// Lets others refer to the replicas of a service.
+    pub(crate) fn add_peers(&mut self, name: &ServiceName, list: &[Replica<'_>]) {
+        let peers = list.iter().map(|replica| Peer {
+            number: replica.number,
+            name: replica.target.name().clone(),
+            target: replica.target.clone(),
+        });
+        self.peers.insert(name.clone(), peers.collect());
+    }
+
     /// Services that this run leaves alone are what is observed.
     fn peers_out_of_scope(&mut self) {
         let scope: BTreeSet<&ServiceName> = self.scope.iter().collect();
@@ -265,12 +324,7 @@ impl<'a> Run<'_, 'a> {
             for (container, because) in decision.surplus {
                 self.surplus(service, container, &because);
             }
-            let peers = list.iter().map(|replica| Peer {
-                number: replica.number,
-                name: replica.target.name().clone(),
-                target: replica.target.clone(),
-            });
-            self.peers.insert(name.clone(), peers.collect());
+            self.add_peers(&name, &list);
             self.replicas.insert(name, list);
         }
         Ok(())
@@ -436,7 +490,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Steps that must be done before a container of the service can be made.
-    fn needs_of(&self, service: &Service, spec: &ContainerSpec) -> Vec<OpId> {
+    pub(crate) fn needs_of(&self, service: &Service, spec: &ContainerSpec) -> Vec<OpId> {
         let images = self.images.steps.get(&service.name).into_iter().flatten();
         let networks = networks::used_by(service);
         let networks = networks.iter().filter_map(|key| self.networks.made_by.get(key));
@@ -523,7 +577,7 @@ impl<'a> Run<'_, 'a> {
 
     /// Containers on a replaced network are stopped, disconnected, connected to the new one and
     /// started again, keeping their identity.
-    fn reconnect(&mut self) -> Result<(), PlanError> {
+    fn reconnect(&mut self) {
         for (network, (remove, key)) in self.networks.replaced.clone() {
             let create = self.networks.made_by.get(&key).cloned();
             let attached = self.world.observed.containers.iter().filter(|container| {
@@ -534,7 +588,6 @@ impl<'a> Run<'_, 'a> {
                 self.reconnect_one(container, &network, &key, &remove, create.as_ref());
             }
         }
-        Ok(())
     }
 
     fn reconnect_one(
