@@ -142,6 +142,9 @@ pub(crate) struct Model {
     pub(crate) id: usize,
     pub(crate) environment: Rc<Environment>,
     pub(crate) resolve_paths: bool,
+    /// Whether `KEY` items of environment lists get their value now. An included project does it
+    /// always, since only now its own environment is known.
+    pub(crate) fill_environment: bool,
 }
 
 /// The state of a run.
@@ -204,6 +207,7 @@ impl Assembler<'_> {
             id: self.new_model_id(),
             environment: Rc::new(environment),
             resolve_paths: !options.no_path_resolution,
+            fill_environment: !options.no_interpolate,
         };
         let mut tree = None;
         if !self.diagnostics.has_errors() {
@@ -356,7 +360,9 @@ impl Assembler<'_> {
                 let mut node = node.clone();
                 let lookup = |name: &str| environment.get(name).cloned();
                 let mut unheard = Diagnostics::new();
-                interpolate::interpolate_scalar(&mut node, "name", &lookup, &self.sources, &mut unheard);
+                if !self.no_interpolate {
+                    interpolate::interpolate_scalar(&mut node, "name", &lookup, &self.sources, &mut unheard);
+                }
                 node.as_scalar().map(Scalar::to_text).unwrap_or_default()
             }
             None => Arc::from(directory),
@@ -406,7 +412,9 @@ impl Assembler<'_> {
                 let base = paths::Base { directory: &model.prefix, home: self.home.as_deref(), files: self.files };
                 paths::resolve(&mut tree, base, &mut self.diagnostics);
             }
-            fill_environment_lists(&mut tree, &model.environment);
+            if model.fill_environment {
+                fill_environment_lists(&mut tree, &model.environment);
+            }
         }
         Some(tree)
     }

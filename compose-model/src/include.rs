@@ -142,6 +142,7 @@ impl Assembler<'_> {
             id: self.new_model_id(),
             environment: Rc::new(environment),
             resolve_paths: true,
+            fill_environment: true,
         };
         let mut inputs = Vec::new();
         for (path, place) in files {

@@ -1,6 +1,7 @@
 //! Filling in variables: every string value of a tree, never a key, then the attributes that are
 //! numbers or booleans are cast, since `${REPLICAS}` is text until now.
 
+use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, LazyLock};
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -95,25 +96,34 @@ pub fn interpolate_scalar(
     walk.node(node, None);
 }
 
-/// The variables that the values of a tree use, in the order of the tree, repeated ones repeated.
+/// The variables that the values of a tree use, one entry a name, sorted. Where a name is used in
+/// several ways, the first default and the first replacement in the order of sorted keys count.
 #[must_use]
 pub fn variables(tree: &Node) -> Vec<Mention> {
-    let mut found = Vec::new();
+    let mut found = BTreeMap::new();
     collect(tree, &mut found);
-    found
+    found.into_values().collect()
 }
 
-fn collect(node: &Node, found: &mut Vec<Mention>) {
+fn collect(node: &Node, found: &mut BTreeMap<String, Mention>) {
     match &node.value {
         Value::Scalar(scalar) => {
-            if let Some(text) = scalar.as_str()
-                && text.contains('$')
-            {
-                found.extend(template::mentions(text));
+            let Some(text) = scalar.as_str().filter(|text| text.contains('$')) else { return };
+            for mention in template::mentions(text) {
+                match found.entry(mention.name.clone()) {
+                    btree_map::Entry::Vacant(vacant) => {
+                        vacant.insert(mention);
+                    }
+                    btree_map::Entry::Occupied(mut occupied) => occupied.get_mut().combine(mention),
+                }
             }
         }
         Value::Sequence(items) => items.iter().for_each(|item| collect(item, found)),
-        Value::Mapping(mapping) => mapping.values().for_each(|entry| collect(&entry.value, found)),
+        Value::Mapping(mapping) => {
+            let mut entries: Vec<_> = mapping.iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(b.0));
+            entries.into_iter().for_each(|(_, entry)| collect(&entry.value, found));
+        }
     }
 }
 
@@ -349,6 +359,30 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(run(text).1, [expected], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn variables_are_listed_once_with_what_all_uses_say() {
+        let cases = [
+            ("[\"${X}\", \"${X:-d}\"]", "X|d||"),
+            ("[\"${X:-a}\", \"${X:-b}\", \"${X}\"]", "X|a||"),
+            ("[\"${X:-d}\", \"${X:+b}\", \"${X?}\"]", "X|d|b|!"),
+            ("\"${X:-d}${X:-e}\"", "X|e||"),
+            ("\"${X:-${X:-e}}\"", "X|${X:-e}||"),
+            ("\"${A:+${B:-b}-$A}\"", "A||${B:-b}-$A| B|b||"),
+            ("{\"${K}\": 1, z: $Z, y: \"${Z:-1}\"}", "Z|1||"),
+        ];
+        for (text, expected) in cases {
+            let text = format!("a: {text}");
+            let mut sources = SourceMap::new();
+            let id = sources.add("f", text.as_str());
+            let root = parse(id, &text, &mut Diagnostics::new()).remove(0).root;
+            let shown: Vec<String> = variables(&root)
+                .iter()
+                .map(|m| format!("{}|{}|{}|{}", m.name, m.default, m.presence, if m.required { "!" } else { "" }))
+                .collect();
+            assert_eq!(shown.join(" "), expected, "{text}");
         }
     }
 

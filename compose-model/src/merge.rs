@@ -486,7 +486,9 @@ fn identity_of(item: &Node, identity: Identity) -> Result<Option<String>, Fault>
             let host = text("host_ip").unwrap_or_else(|| Arc::from("0.0.0.0"));
             let protocol = text("protocol").unwrap_or_else(|| Arc::from("tcp"));
             let published = text("published").unwrap_or_default();
-            Some(format!("{host}:{published}:{target}/{protocol}"))
+            // For the reference the number 80 and the text "80" are two ports.
+            let kind = |key: &str| if item.get(key).is_some_and(|node| node.as_str().is_some()) { "text " } else { "" };
+            Some(format!("{host}:{}{published}:{}{target}/{protocol}", kind("published"), kind("target")))
         }
         Identity::Port => scalar.map(|text| text.to_string()),
         Identity::Volume if is_mapping => Some(text("target").ok_or(Fault::NoMountTarget)?.to_string()),

@@ -118,6 +118,7 @@ enum RawTag {
     Bool,
     Null,
     Time,
+    Binary,
     /// An unknown tag: the scalar is text, as the reference has it.
     Other,
 }
@@ -232,6 +233,7 @@ fn raw_tag(tag: &Tag) -> RawTag {
             ("!", "reset") => RawTag::Reset,
             ("!", "override") => RawTag::Override,
             ("tag:yaml.org,2002:", "timestamp") => RawTag::Time,
+            ("tag:yaml.org,2002:", "binary") => RawTag::Binary,
             ("", "!") | ("!", "") => RawTag::Text,
             _ => RawTag::Other,
         },
@@ -323,6 +325,8 @@ impl Builder<'_> {
         match &raw.kind {
             RawKind::Scalar(text, style) => {
                 let typed = scalar_type(text, *style, raw.tag);
+                let decoded = (raw.tag == RawTag::Binary).then(|| base64_text(text)).flatten();
+                let text = decoded.as_ref().unwrap_or(text);
                 Some(Node::scalar(Scalar { text: Arc::clone(text), style: *style, typed }, origin))
             }
             RawKind::Alias(target) => {
@@ -472,6 +476,30 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// The text of a `!!binary` scalar, if it is base64 of UTF-8.
+fn base64_text(text: &str) -> Option<Arc<str>> {
+    let digits = text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=');
+    let mut bytes = Vec::new();
+    let (mut buffer, mut bits) = (0u32, 0u32);
+    for digit in digits {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        buffer = buffer << 6 | u32::from(value);
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from(buffer >> bits & 0xFF).unwrap_or_default());
+        }
+    }
+    String::from_utf8(bytes).ok().map(Arc::from)
 }
 
 fn scalar_type(text: &str, style: Style, tag: RawTag) -> Typed {

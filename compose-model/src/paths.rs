@@ -113,7 +113,7 @@ fn apply(node: &mut Node, rule: Rule, base: Base<'_>, diagnostics: &mut Diagnost
             }
         }
         Rule::DriverOptions => {
-            let is_local = node.get("driver").is_none_or(|driver| driver.as_str() == Some("local"));
+            let is_local = node.get("driver").and_then(Node::as_str) == Some("local");
             let Some(options) = node.get_mut("driver_opts") else { return };
             let is_bind = options.get("o").and_then(Node::as_str) == Some("bind");
             if let (true, true, Some(device)) = (is_local, is_bind, options.get_mut("device")) {

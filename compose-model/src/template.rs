@@ -268,7 +268,20 @@ pub struct Mention {
     pub required: bool,
 }
 
-/// The variables that a text uses, defaults inside defaults included.
+impl Mention {
+    /// Adds what a later mention of the same variable says; what is there already stays.
+    pub fn combine(&mut self, other: Self) {
+        self.required |= other.required;
+        if self.default.is_empty() {
+            self.default = other.default;
+        }
+        if self.presence.is_empty() {
+            self.presence = other.presence;
+        }
+    }
+}
+
+/// The variables that a text uses, those inside defaults and replacements included.
 #[must_use]
 pub fn mentions(text: &str) -> Vec<Mention> {
     let mut found = Vec::new();
@@ -276,30 +289,38 @@ pub fn mentions(text: &str) -> Vec<Mention> {
     found
 }
 
+/// The order is that of the reference, which shows when one name is used several times: what
+/// follows an expression on its line comes before it, what is inside it after it.
 fn collect_mentions(text: &str, mentions: &mut Vec<Mention>, depth: usize) {
     if depth > NESTING_LIMIT {
         return;
     }
     let mut scanner = Scanner::new(text);
-    while let Some((_, found)) = scanner.next() {
+    while let Some((range, found)) = scanner.next() {
         match found {
             Found::Escaped => {}
             Found::Invalid => mentions.push(Mention::default()),
-            Found::Variable { name, operation } => {
+            Found::Variable { name, operation: None } => {
+                mentions.push(Mention { name: name.to_owned(), ..Mention::default() });
+            }
+            Found::Variable { name, operation: Some((operator, _, argument)) } => {
+                let line_end = scanner.line_end.max(range.end);
+                if depth < NESTING_LIMIT
+                    && let Some(last) = text[range.end..line_end].rfind('}')
+                {
+                    let rest_end = range.end + last + 1;
+                    collect_mentions(&text[range.end..rest_end], mentions, depth + 1);
+                    scanner.position = rest_end;
+                }
                 let mut mention = Mention { name: name.to_owned(), ..Mention::default() };
-                let mut nested = None;
-                match operation {
-                    Some((Operator::Required, _, _)) => mention.required = true,
-                    Some((Operator::Default, _, text)) => {
-                        mention.default = text.to_owned();
-                        nested = Some(text);
-                    }
-                    Some((Operator::Replacement, _, text)) => mention.presence = text.to_owned(),
-                    None => {}
+                match operator {
+                    Operator::Required => mention.required = true,
+                    Operator::Default => argument.clone_into(&mut mention.default),
+                    Operator::Replacement => argument.clone_into(&mut mention.presence),
                 }
                 mentions.push(mention);
-                if let Some(text) = nested {
-                    collect_mentions(text, mentions, depth + 1);
+                if operator != Operator::Required {
+                    collect_mentions(argument, mentions, depth + 1);
                 }
             }
         }
@@ -404,9 +425,10 @@ mod tests {
                 .collect();
             shown.join(" ; ")
         };
-        assert_eq!(list("${A:-x} mid ${B} $$C"), "A|x|| ; B|||");
-        assert_eq!(list("${A:-${B:-$C}}${D:?m}${E+p}"), "A|${B:-$C}|| ; B|$C|| ; C||| ; D|||! ; E||p|");
+        assert_eq!(list("${A:-x} mid ${B} $$C"), "B||| ; A|x||");
+        assert_eq!(list("${A:-${B:-$C}}${D:?m}${E+p}"), "E||p| ; D|||! ; A|${B:-$C}|| ; B|$C|| ; C|||");
         assert_eq!(list("${"), "|||");
+        assert_eq!(list("${A:+${B:-b}-$A}"), "A||${B:-b}-$A| ; B|b|| ; A|||");
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn attributes_merge_by_their_rules() {
         (&["devices: ['a:b:c:d']"], "confusing device mapping, please use long syntax: a:b:c:d"),
         (&["ports: ['80:80', 81]", "ports: ['80:80', '82']"], "{ports: [80:80, 81, 82]}"),
         (
-            &["ports: [{target: 80, published: '1', mode: a}]", "ports: [{target: 80, published: 1, mode: b}]"],
+            &["ports: [{target: 80, published: '1', mode: a}]", "ports: [{target: 80, published: '1', mode: b}]"],
             "{ports: [{target: 80, published: 1, mode: b}]}",
         ),
         (&["secrets: [s]", "secrets: [{source: s, mode: 1}]"], "{secrets: [{source: s, mode: 1}]}"),

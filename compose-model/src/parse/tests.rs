@@ -70,6 +70,7 @@ fn texts_become_trees_or_messages() {
         ("true: x", "{};f:1:1 non-string key at top level: true"),
         ("a: !reset []\nb: !override [1]\nc: {d: !reset null}", "{b:[1,],c:{},} !a !b !c.d;"),
         ("a: !!str 12\nb: !mytag 3\nc: !!int '5'", r#"{a:"12",b:"3",c:5,};"#),
+        ("a: !!binary aGk=", r#"{a:"hi",};"#),
         ("a:\n\tb: 1", "f:2:1 found a tab in the indentation, where YAML allows only spaces"),
         ("a: 'x", "f:1:4 invalid YAML: unclosed quote"),
         ("a: |\r\n  x\r\n  y\r\n", r#"{a:"x\ny\n",};"#),
