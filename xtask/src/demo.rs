@@ -75,16 +75,27 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         None => start(&options)?,
     };
     say(&format!("   {}", place.what));
+    show(&place, &options, &interrupt).context("`cargo xtask demo --down` removes what was started")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The program to demonstrate: the one just built, or the one that COMPOSE_XTASK_PROGRAM names.
+fn program() -> PathBuf {
+    std::env::var_os("COMPOSE_XTASK_PROGRAM").map_or_else(|| shell::target().join("debug/compose"), PathBuf::from)
+}
+
+/// The application, from its plan to its answers.
+fn show(place: &Place, options: &Options, interrupt: &Interrupt) -> Result<()> {
     if interrupt.came() {
-        bail!("interrupted; `cargo xtask demo --down` removes what was started");
+        bail!("interrupted");
     }
     say("4. the application: what would happen");
-    product(&place, &options, &["plan"])?;
+    product(place, options, &["plan"])?;
     say("5. bringing it up");
-    product(&place, &options, &["up", "-d", "--wait"])?;
-    product(&place, &options, &["ps"])?;
+    product(place, options, &["up", "-d", "--wait"])?;
+    product(place, options, &["ps"])?;
     say(&format!("6. calling http://{}:{PORT}/ until three replicas have answered", place.ports));
-    let answered = call(&place, &interrupt)?;
+    let answered = call(place, interrupt)?;
     let file = shell::root().join(FILE);
     let told = place.environment.iter().map(|(name, value)| format!("{name}={value} ")).collect::<String>();
     let runtime = if options.containerd { " --runtime containerd" } else { "" };
@@ -97,10 +108,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
          Remove everything:\n\
          \x20 cargo xtask demo --down{runtime}",
         place.ports,
-        program = shell::target().join("debug/compose").display(),
+        program = program().display(),
         file = file.display(),
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// An engine that runs already: the private one of an earlier demonstration, or the system's.
@@ -201,7 +212,7 @@ fn elevated(verb: &str, engine: Engine) -> Result<()> {
 
 /// Runs the product's own binary on the example.
 fn product(place: &Place, options: &Options, arguments: &[&str]) -> Result<()> {
-    let mut command = Command::new(shell::target().join("debug/compose"));
+    let mut command = Command::new(program());
     command.current_dir(shell::root());
     if options.containerd {
         command.args(["--runtime", "containerd"]);
@@ -260,8 +271,12 @@ fn stop(options: &Options) -> Result<ExitCode> {
         say("nothing runs");
         return Ok(ExitCode::SUCCESS);
     };
-    if shell::target().join("debug/compose").exists() {
-        product(&place, options, &["down", "--volumes"])?;
+    if program().exists() {
+        let stopped = product(&place, options, &["down", "--volumes"]);
+        // A private engine goes with all that is in it.
+        if place.private.is_none() {
+            stopped?;
+        }
     }
     if let Some(engine) = place.private {
         elevated("down", engine)?;

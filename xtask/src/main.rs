@@ -36,8 +36,9 @@ Usage: cargo xtask JOB [OPTIONS]
 Jobs:
   demo [--runtime docker|containerd] [--yes] [--down]
                       run an example application on a real engine, and show it
-  test [--no-engine] [--engine NAME]... [-- FILTER...]
-                      all tests; starts the engines they need and stops them
+  test [--no-engine] [--engine NAME]... [--reference] [-- FILTER...]
+                      all tests; starts the engines they need and stops them;
+                      --reference proves the behaviour suite on the reference
   check               formatting, lints, documentation, house rules
   tidy                the house rules alone: arrows between crates, stray text
   images [--force]    build the example images into target/images

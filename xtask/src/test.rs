@@ -3,7 +3,7 @@
 use crate::engines::{self, Engine, StopAtEnd};
 use crate::interrupt::Interrupt;
 use crate::shell::{self, say};
-use crate::{images, packages, tidy};
+use crate::{images, packages, reference, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -28,21 +28,27 @@ impl Count {
 struct Options {
     engines: Vec<Engine>,
     filters: Vec<String>,
+    /// Whether the behaviour suite is to be proven on the reference program too.
+    reference: bool,
 }
 
 impl Options {
     fn parse(arguments: &[String]) -> Result<Self> {
         let (mut engines, mut no_engine, mut filters) = (Vec::new(), false, Vec::new());
+        let mut reference = false;
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             match argument.as_str() {
                 "--no-engine" => no_engine = true,
+                "--reference" => reference = true,
                 "--engine" => {
                     let name = rest.next().context("--engine wants a name")?;
                     engines.push(Engine::parse(name)?);
                 }
                 "--" => filters.extend(rest.by_ref().cloned()),
-                other => bail!("test does not know `{other}`; it takes --no-engine, --engine NAME, -- FILTER..."),
+                other => bail!(
+                    "test does not know `{other}`; it takes --no-engine, --engine NAME, --reference, -- FILTER..."
+                ),
             }
         }
         if no_engine && !engines.is_empty() {
@@ -51,11 +57,11 @@ impl Options {
         if !no_engine && engines.is_empty() {
             engines = engines::ALL.to_vec();
         }
-        Ok(Self { engines, filters })
+        Ok(Self { engines, filters, reference })
     }
 }
 
-/// `cargo xtask test [--no-engine] [--engine NAME]... [-- FILTER...]`.
+/// `cargo xtask test [--no-engine] [--engine NAME]... [--reference] [-- FILTER...]`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let options = Options::parse(arguments)?;
     if !options.engines.is_empty() && !shell::is_root() {
@@ -75,6 +81,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let mut started = StopAtEnd(Vec::new());
     let mut environment =
         vec![("COMPOSE_TEST_BINARY".to_owned(), shell::target().join("debug/compose").display().to_string())];
+    if options.reference {
+        environment.push(("COMPOSE_TEST_REFERENCE".to_owned(), reference::program()?.display().to_string()));
+    }
     if options.engines.is_empty() {
         say("engines are left out: tests that need one are not run");
     } else {
