@@ -23,7 +23,7 @@ pub struct Response {
 pub fn over_socket(socket: &str, method: &str, path: &str) -> Result<Response, String> {
     let stream = UnixStream::connect(socket).map_err(|error| format!("{socket}: {error}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(|error| error.to_string())?;
-    exchange(stream, "engine", method, path)
+    exchange(stream, "engine", method, path, "")
 }
 
 /// Reads `http://HOST:PORT/PATH`.
@@ -31,6 +31,18 @@ pub fn over_socket(socket: &str, method: &str, path: &str) -> Result<Response, S
 /// # Errors
 /// When nobody answers within five seconds.
 pub fn get(host: &str, port: u16, path: &str) -> Result<Response, String> {
+    request(host, port, "GET", path, "")
+}
+
+/// Sends text to `http://HOST:PORT/PATH`.
+///
+/// # Errors
+/// When nobody answers within five seconds.
+pub fn post(host: &str, port: u16, path: &str, body: &str) -> Result<Response, String> {
+    request(host, port, "POST", path, body)
+}
+
+fn request(host: &str, port: u16, method: &str, path: &str, body: &str) -> Result<Response, String> {
     let address = (host, port)
         .to_socket_addrs()
         .map_err(|error| format!("{host}:{port}: {error}"))?
@@ -39,12 +51,18 @@ pub fn get(host: &str, port: u16, path: &str) -> Result<Response, String> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .map_err(|error| format!("{host}:{port}: {error}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(|error| error.to_string())?;
-    exchange(stream, host, "GET", path)
+    exchange(stream, host, method, path, body)
 }
 
-fn exchange(mut stream: impl Read + Write, host: &str, method: &str, path: &str) -> Result<Response, String> {
+fn exchange(
+    mut stream: impl Read + Write,
+    host: &str,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<Response, String> {
     // HTTP/1.0: the answer comes whole and ends with the connection.
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
         .map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(|error| error.to_string())?;

@@ -120,6 +120,16 @@ impl Project {
         Ok(project)
     }
 
+    /// A project with a copy of a folder of the repository, for example `examples/3-replicas`.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub fn copy_of(engine: &Engine, folder: &str) -> Result<Self, String> {
+        let project = Self::new(engine)?;
+        copy(&repository(folder), project.folder()).map_err(|error| format!("{folder}: {error}"))?;
+        Ok(project)
+    }
+
     /// Its folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -306,6 +316,20 @@ fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
         let _ = sender.send(bytes);
     });
     receiver
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A path of the repository, from its root.
