@@ -89,6 +89,7 @@ impl Known {
         for from in &mut spec.volumes_from {
             from.container = self.settled(&from.container)?;
         }
+        compose_planner::complete_labels(&mut spec, |op| self.made.get(op).cloned());
         for (name, value) in step.after.iter().filter_map(|id| self.variables.get(id)).flatten() {
             spec.environment.insert(name.clone(), Some(value.clone()));
         }

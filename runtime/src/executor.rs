@@ -21,7 +21,7 @@ use compose_model::names::ContainerId;
 use compose_model::project::Place;
 use compose_planner::capabilities::Concurrency;
 use compose_planner::op::Class;
-use compose_planner::{OpId, Plan, Step};
+use compose_planner::{Observed, OpId, Plan, Step};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -204,6 +204,10 @@ impl<'a> Run<'a> {
         options: &ExecuteOptions,
         cancellation: &'a Cancellation,
     ) -> Result<Self, String> {
+        // What is there already was checked when the plan was made; here it is the plan itself.
+        if let Some(violation) = compose_planner::check(plan, &Observed::default()).first() {
+            return Err(violation.to_string());
+        }
         let queue = Queue::new(plan.steps.iter().map(|step| Entry {
             key: step.id.clone(),
             class: step.op.class(),

@@ -8,6 +8,7 @@ use compose_model::names::ContainerName;
 use compose_model::project::Place;
 use compose_planner::capabilities::{Capabilities, Concurrency};
 use compose_planner::op::Until;
+use compose_planner::plan::Consent;
 use compose_planner::spec::{
     ContainerSpec, EndpointSpec, FileContent, FileSpec, HealthcheckSpec, HookSpec, MountSource, MountSpec, NetworkSpec,
     PortSpec, VolumeSpec,
@@ -51,7 +52,11 @@ fn step(name: &str, op: Op, after: &[&str]) -> Step {
     }
 }
 
-fn plan(steps: Vec<Step>) -> Plan {
+fn plan(mut steps: Vec<Step>) -> Plan {
+    for index in 0..steps.len() {
+        let before = steps[index].after.iter().filter_map(|id| steps[..index].iter().find(|step| &step.id == id));
+        steps[index].wave = before.map(|step| step.wave).max().unwrap_or(0) + 1;
+    }
     Plan { version: 1, verb: "up".into(), project: "shop".into(), engine: "fake".into(), steps, ..Plan::default() }
 }
 
@@ -268,12 +273,12 @@ async fn parallel_one_makes_a_sequence() {
 #[tokio::test]
 async fn work_that_is_done_already_is_said_to_be_so() {
     let fake = Fake::default().with_image("img");
-    let mut first = vec![network(), create("web.1", &["create-network:default"]), start("web.1", &[])];
-    let (report, _) = run(&fake, &plan(first.clone())).await;
-    let options = ExecuteOptions { made: report.made, ..ExecuteOptions::default() };
+    let first = vec![network(), create("web.1", &["create-network:default"]), start("web.1", &[])];
+    let (report, _) = run(&fake, &plan(first)).await;
+    let web = Target::Existing { id: report.made[&id("create:web.1")].clone(), name: name_of("web.1") };
     let gone = Target::Existing { id: "gone".into(), name: "gone".into() };
-    let again = plan(vec![
-        step("start:web.1", first.remove(2).op, &[]),
+    let mut again = plan(vec![
+        step("start:web.1", Op::Start { container: web, ports: Vec::new() }, &[]),
         step("stop:gone", Op::Stop { container: gone.clone(), timeout: None }, &[]),
         step("kill:gone", Op::Kill { container: gone.clone(), signal: "SIGKILL".into() }, &[]),
         step("remove:gone", Op::RemoveContainer { container: gone, volumes: true, force: true }, &[]),
@@ -281,7 +286,8 @@ async fn work_that_is_done_already_is_said_to_be_so() {
         step("remove-volume:gone", Op::RemoveVolume { name: "gone".into() }, &[]),
         step("remove-image:gone", Op::RemoveImage { image: "gone".into() }, &[]),
     ]);
-    let (report, events) = run_with(&fake, &again, &options, &Cancellation::default()).await;
+    again.agreed.push(Consent::RemoveVolume { volume: "gone".into() });
+    let (report, events) = run(&fake, &again).await;
     assert!(report.failed.is_empty(), "{:?}", texts(&report));
     let so = events.iter().filter(|event| matches!(event, Event::Done { how: Completion::AlreadySo, .. })).count();
     assert_eq!(so, again.steps.len());

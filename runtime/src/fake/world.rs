@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use compose_model::names::{ContainerId, ContainerName, ImageId, ImageRef, NetworkName, VolumeName};
 use compose_planner::labels;
-use compose_planner::observed::{
-    Container, Health, Image, MountPoint, Network, Observed, PublishedPort, State, Volume,
-};
+use compose_planner::observed::{Health, State};
 use compose_planner::op::Target;
 use compose_planner::spec::{
     ContainerSpec, EndpointSpec, MountSource, Namespace, NetworkMode, NetworkSpec, VolumeSpec,
