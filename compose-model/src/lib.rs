@@ -21,6 +21,7 @@ mod path_table;
 pub mod path_text;
 pub mod paths;
 pub mod project;
+pub mod schema;
 pub mod source;
 pub mod template;
 pub mod tree;
