@@ -174,14 +174,14 @@ fn rows_outlive_down_and_end_with_down_volumes(engine: &Engine) -> CaseResult {
     let _alone = alone(engine);
     let project = Project::copy_of(engine, "examples/5-restart-and-data")?;
     project.compose(&["up", "-d"])?.ok()?;
-    ensure_eq!(page(engine, 8050, "/list")?, "", "the list at first");
+    ensure_eq!(page(engine, 8050, "/list")?.trim().to_owned(), "", "the list at first");
     http::post(&engine.ports_host, 8050, "/", "item=stay")?;
     project.compose(&["down"])?.ok()?;
     project.compose(&["up", "-d"])?.ok()?;
     ensure_eq!(page(engine, 8050, "/list")?.trim(), "stay", "the list after `down` and `up`");
     project.compose(&["down", "--volumes"])?.ok()?;
     project.compose(&["up", "-d"])?.ok()?;
-    ensure_eq!(page(engine, 8050, "/list")?, "", "the list after `down --volumes` and `up`");
+    ensure_eq!(page(engine, 8050, "/list")?.trim().to_owned(), "", "the list after `down --volumes` and `up`");
     for service in ["web", "db"] {
         let policy = project.only(service)?.inspect["HostConfig"]["RestartPolicy"]["Name"].clone();
         ensure_eq!(policy, "always", "restart policy of {service}");
