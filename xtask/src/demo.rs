@@ -79,9 +79,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The program to demonstrate: the one just built, or the one that COMPOSE_XTASK_PROGRAM names.
+/// The program to demonstrate: the one just built, or another one that was asked for.
 fn program() -> PathBuf {
-    std::env::var_os("COMPOSE_XTASK_PROGRAM").map_or_else(|| shell::target().join("debug/compose"), PathBuf::from)
+    shell::other_program().unwrap_or_else(|| shell::target().join("debug/compose"))
 }
 
 /// The application, from its plan to its answers.

@@ -51,6 +51,12 @@ Jobs:
   bench [--engine] [--turns N]
                       compare the speed with the reference
   help                this text
+
+Environment:
+  COMPOSE_XTASK_PROGRAM  a program for demo and bench, instead of building one
+  COMPOSE_XTASK_CACHE    where fetched packages are kept (/var/cache/compose-xtask)
+  COMPOSE_XTASK_NET      first two bytes of the engines' addresses (10.229)
+  COMPOSE_XTASK_SUITE    where the newer engines come from (sid, or devel on Ubuntu)
 ";
 
 fn main() -> ExitCode {

@@ -96,3 +96,8 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("not a usable path: {}", path.display()))
 }
+
+/// Another program to demonstrate or measure than the one built here: COMPOSE_XTASK_PROGRAM.
+pub(crate) fn other_program() -> Option<PathBuf> {
+    std::env::var_os("COMPOSE_XTASK_PROGRAM").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
