@@ -180,6 +180,10 @@ fn status_of(result: anyhow::Result<ExitStatus>, output: &Output) -> ExitStatus 
     if gone {
         return ExitStatus(141);
     }
+    if let Some(error) = error.downcast_ref::<compose_runtime::RuntimeError>() {
+        output.error(&crate::failures::engine_error(error));
+        return ExitStatus::FAILURE;
+    }
     output.error(&format!("{error:#}"));
     ExitStatus::FAILURE
 }

@@ -1,6 +1,14 @@
 //! `build`: build images.
 
 use clap::Args;
+use anyhow::bail;
+use compose_planner::Intent;
+use compose_planner::intent::Build;
+
+use crate::change::{Manner, Nobody, carry_out};
+use crate::context::{Context, Wanted, names};
+use crate::invocation::ExitStatus;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -65,4 +73,42 @@ pub(crate) struct Arguments {
     /// Deprecated, use `compose --progress`
     #[arg(long, hide = true)]
     pub(crate) progress: Option<String>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let left_out = [
+        ("--print", arguments.print),
+        ("--check", arguments.check),
+        ("--provenance", arguments.provenance.as_deref().is_some_and(|value| value != "false")),
+        ("--sbom", arguments.sbom.as_deref().is_some_and(|value| value != "false")),
+    ];
+    if let Some((flag, _)) = left_out.iter().find(|(_, given)| *given) {
+        bail!("build {flag} is not supported yet; leave the flag out to build the images");
+    }
+    if arguments.quiet {
+        context.output.silence_progress();
+    }
+    let mut interrupts = Interrupts::listen()?;
+    let wanted = Wanted { images: true, change: "build", ..Wanted::CONTAINERS };
+    let mut scene = context.scene_of_files(&arguments.services, wanted).await?;
+    let environment = scene.project.environment.clone();
+    let intent = Intent::Build(Build {
+        services: names(&arguments.services),
+        with_dependencies: arguments.with_dependencies,
+        no_cache: arguments.no_cache,
+        pull: arguments.pull,
+        push: arguments.push,
+        quiet: arguments.quiet,
+        arguments: crate::flags::assignments(&arguments.build_arg, &environment),
+        ssh: arguments.ssh.iter().cloned().collect(),
+        memory: arguments.memory.as_deref().map_or(Ok(0), crate::flags::bytes)?,
+        builder: arguments.builder.clone().or_else(|| environment.get("BUILDX_BUILDER").cloned()).unwrap_or_default(),
+    });
+    let manner = Manner { build_is_data: true, quiet_build: arguments.quiet, ..Manner::default() };
+    let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
+    if changed.plan.is_empty() {
+        context.output.warning("No services to build");
+    }
+    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

@@ -1,6 +1,13 @@
 //! `create`: make everything that `up` would make, and start nothing.
 
 use clap::Args;
+use compose_planner::Intent;
+use compose_planner::intent::{Recreate, Up};
+
+use crate::change::{Manner, Nobody, carry_out};
+use crate::context::{Context, Wanted, names};
+use crate::invocation::ExitStatus;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,4 +43,30 @@ pub(crate) struct Arguments {
     /// Answer every question with "yes"
     #[arg(short = 'y', long, alias = "y")]
     pub(crate) yes: bool,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let recreate = crate::flags::recreate(arguments.force_recreate, arguments.no_recreate)?;
+    let build = crate::flags::build_policy(arguments.build, arguments.no_build)?;
+    let pull = crate::flags::pull_policy(arguments.pull.as_deref())?;
+    let mut interrupts = Interrupts::listen()?;
+    let mut scene = context.scene_of_files(&arguments.services, Wanted::ALL.to("create")).await?;
+    let (remove_orphans, ignore_orphans) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
+    let intent = Intent::Create(Up {
+        services: names(&arguments.services),
+        recreate,
+        recreate_dependencies: if arguments.no_recreate { Recreate::Never } else { Recreate::Diverged },
+        build,
+        pull,
+        remove_orphans,
+        ignore_orphans,
+        scale: crate::flags::scale(&scene.project, &arguments.scale)?,
+        all_resources: context.options.all_resources,
+        now: Some(crate::time_format::now().as_second()),
+        ..Up::default()
+    });
+    let manner = Manner { yes: arguments.yes, quiet_pull: arguments.quiet_pull, ..Manner::default() };
+    let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
+    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

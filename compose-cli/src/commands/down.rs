@@ -1,6 +1,14 @@
 //! `down`: stop and remove containers and networks.
 
 use clap::Args;
+use anyhow::bail;
+use compose_planner::Intent;
+use compose_planner::intent::{Down, RemoveImages};
+
+use crate::change::{Manner, Nobody, carry_out};
+use crate::context::{Context, Wanted, names};
+use crate::invocation::ExitStatus;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -23,4 +31,33 @@ pub(crate) struct Arguments {
     /// Seconds to wait before a container that does not stop is killed
     #[arg(short = 't', long, value_name = "SECONDS", value_parser = crate::args::integer)]
     pub(crate) timeout: Option<i64>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let images = match arguments.rmi.as_deref() {
+        None | Some("") => None,
+        Some("local") => Some(RemoveImages::Local),
+        Some("all") => Some(RemoveImages::All),
+        Some(other) => bail!("invalid value for --rmi: {other:?}"),
+    };
+    let mut interrupts = Interrupts::listen()?;
+    let wanted = Wanted { networks: true, volumes: arguments.volumes, images: images.is_some(), change: "down" };
+    let mut scene = context.scene(&arguments.services, wanted).await?;
+    let (remove_orphans, ignore_orphans) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
+    let intent = Intent::Down(Down {
+        services: names(&arguments.services),
+        volumes: arguments.volumes,
+        remove_orphans,
+        ignore_orphans,
+        images,
+        timeout: crate::flags::seconds(arguments.timeout),
+    });
+    let nothing_known = !scene.from_files;
+    let project = scene.project.name.clone();
+    let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
+    if changed.plan.is_empty() && nothing_known {
+        context.output.warning(&format!("Warning: No resource found to remove for project {:?}.", project.as_str()));
+    }
+    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

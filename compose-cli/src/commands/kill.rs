@@ -1,6 +1,13 @@
 //! `kill`: send a signal to containers.
 
 use clap::Args;
+use compose_planner::Intent;
+use compose_planner::intent::Kill;
+
+use crate::change::{Manner, Nobody, carry_out};
+use crate::context::{Context, Wanted, names};
+use crate::invocation::ExitStatus;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,4 +24,21 @@ pub(crate) struct Arguments {
     /// The signal
     #[arg(short = 's', long, value_name = "SIGNAL", default_value = "SIGKILL")]
     pub(crate) signal: String,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let mut interrupts = Interrupts::listen()?;
+    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("kill")).await?;
+    let (remove_orphans, _) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
+    let intent = Intent::Kill(Kill {
+        services: names(&arguments.services),
+        signal: arguments.signal.clone(),
+        remove_orphans,
+    });
+    let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
+    if changed.plan.is_empty() {
+        context.output.message("No container to kill\n");
+    }
+    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

@@ -1,6 +1,14 @@
 //! `pull`: pull images.
 
 use clap::Args;
+use anyhow::bail;
+use compose_planner::Intent;
+use compose_planner::intent::{Pull, PullPolicy};
+
+use crate::change::{Manner, Nobody, carry_out};
+use crate::context::{Context, Wanted, names};
+use crate::invocation::ExitStatus;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -30,4 +38,29 @@ pub(crate) struct Arguments {
     /// Deprecated, no effect
     #[arg(long, hide = true)]
     pub(crate) no_parallel: bool,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let policy = match arguments.policy.as_deref() {
+        None | Some("") => None,
+        Some("missing") => Some(PullPolicy::Missing),
+        Some("always") => Some(PullPolicy::Always),
+        Some(other) => bail!("invalid --policy option {other:?}: use missing or always"),
+    };
+    if arguments.quiet {
+        context.output.silence_progress();
+    }
+    let mut interrupts = Interrupts::listen()?;
+    let wanted = Wanted { images: true, change: "pull", ..Wanted::CONTAINERS };
+    let mut scene = context.scene_of_files(&arguments.services, wanted).await?;
+    let intent = Intent::Pull(Pull {
+        services: names(&arguments.services),
+        include_dependencies: arguments.include_deps,
+        ignore_buildable: arguments.ignore_buildable,
+        ignore_failures: arguments.ignore_pull_failures,
+        policy,
+    });
+    let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
+    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

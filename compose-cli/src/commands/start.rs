@@ -1,6 +1,13 @@
 //! `start`: start containers that exist.
 
 use clap::Args;
+use compose_planner::Intent;
+use compose_planner::intent::Start;
+
+use crate::change::{Manner, Nobody, carry_out};
+use crate::context::{Context, Wanted, names};
+use crate::invocation::ExitStatus;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -17,4 +24,17 @@ pub(crate) struct Arguments {
     /// Longest wait of --wait
     #[arg(long, value_name = "SECONDS", value_parser = crate::args::integer)]
     pub(crate) wait_timeout: Option<i64>,
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let mut interrupts = Interrupts::listen()?;
+    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("start")).await?;
+    let intent = Intent::Start(Start {
+        services: names(&arguments.services),
+        wait: arguments.wait || arguments.wait_timeout.is_some(),
+        wait_timeout: crate::flags::seconds(arguments.wait_timeout),
+    });
+    let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
+    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

@@ -6,10 +6,12 @@ pub(crate) mod board;
 mod frame;
 pub(crate) mod wording;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use compose_planner::Plan;
+use compose_planner::{Op, OpId, Plan};
 use compose_runtime::Event;
+use compose_runtime::event::Progress;
 use unicode_width::UnicodeWidthStr;
 
 use crate::output::{Output, ProgressMode};
@@ -17,6 +19,9 @@ use board::{Board, Line, Status};
 
 /// Time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
+
+/// Lines of a build that are kept for the case that it fails.
+const BUILD_LINES: usize = 200;
 
 /// A progress display.
 pub(crate) struct Display<'a> {
@@ -27,6 +32,20 @@ pub(crate) struct Display<'a> {
     /// Widths of the lines that the last frame left on the screen.
     drawn: Vec<usize>,
     cursor_hidden: bool,
+    /// No lines about pulling.
+    pub(crate) quiet_pull: bool,
+    /// No lines of builds.
+    pub(crate) quiet_build: bool,
+    /// Lines of builds are data.
+    pub(crate) build_is_data: bool,
+    /// The first signal already ends the work at once.
+    pub(crate) urgent: bool,
+    /// The live part ends when the first container starts.
+    pub(crate) yields_to_logs: bool,
+    /// It has ended.
+    yielded: bool,
+    pulls: BTreeSet<String>,
+    builds: BTreeMap<OpId, Vec<String>>,
 }
 
 impl<'a> Display<'a> {
@@ -39,12 +58,20 @@ impl<'a> Display<'a> {
             dry_run,
             drawn: Vec::new(),
             cursor_hidden: false,
+            quiet_pull: false,
+            quiet_build: false,
+            build_is_data: false,
+            urgent: false,
+            yields_to_logs: false,
+            yielded: false,
+            pulls: BTreeSet::new(),
+            builds: BTreeMap::new(),
         }
     }
 
     /// Whether frames have to be drawn as time goes by.
     pub(crate) fn is_live(&self) -> bool {
-        self.mode == ProgressMode::Terminal
+        self.mode == ProgressMode::Terminal && !self.yielded
     }
 
     /// The time to wait between two frames.
@@ -54,14 +81,80 @@ impl<'a> Display<'a> {
 
     /// Takes a plan on board.
     pub(crate) fn begin(&mut self, plan: &Plan) {
+        for step in &plan.steps {
+            match &step.op {
+                Op::Pull { image, .. } if self.quiet_pull => drop(self.pulls.insert(format!("Image {image}"))),
+                Op::Build { .. } => drop(self.builds.insert(step.id.clone(), Vec::new())),
+                _ => {}
+            }
+        }
         let lines = self.board.begin(plan, Instant::now());
         self.print(&lines);
     }
 
     /// Takes an event.
     pub(crate) fn event(&mut self, event: &Event) {
+        if self.yields_to_logs
+            && let Event::Started { id } = event
+            && id.0.starts_with("start:")
+        {
+            self.give_way();
+        }
+        self.build_output(event);
         let lines = self.board.event(event, Instant::now());
         self.print(&lines);
+    }
+
+    /// Ends the live part: what comes later is told in single lines between those of logs.
+    pub(crate) fn give_way(&mut self) {
+        if self.is_live() {
+            self.finish();
+            self.yielded = true;
+        }
+    }
+
+    /// Output of builds: as it comes where lines are printed, after a failure where the display
+    /// is live.
+    fn build_output(&mut self, event: &Event) {
+        match event {
+            Event::Progress { id, progress: Progress::Output(text) } => {
+                let Some(kept) = self.builds.get_mut(id) else { return };
+                let text = text.trim_end_matches('\n');
+                match self.mode {
+                    _ if self.quiet_build => {}
+                    ProgressMode::Plain if self.build_is_data => drop(self.output.line(text)),
+                    ProgressMode::Plain => self.output.message(format!("{text}\n")),
+                    ProgressMode::Terminal => {
+                        if kept.len() >= BUILD_LINES {
+                            kept.remove(0);
+                        }
+                        kept.push(text.to_owned());
+                    }
+                    ProgressMode::Json | ProgressMode::Quiet => {}
+                }
+            }
+            Event::Failed { id, .. } => {
+                if let Some(kept) = self.builds.remove(id)
+                    && !kept.is_empty()
+                {
+                    self.clear();
+                    self.output.message(format!("{}\n", kept.join("\n")));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A sentence between the lines.
+    pub(crate) fn note(&mut self, text: &str) {
+        match self.mode {
+            ProgressMode::Terminal => {
+                self.clear();
+                self.output.message(format!("{text}\n"));
+            }
+            ProgressMode::Plain => self.output.message(format!(" {text}\n")),
+            ProgressMode::Json | ProgressMode::Quiet => {}
+        }
     }
 
     /// Shows something that is no event of a plan.
@@ -81,7 +174,13 @@ impl<'a> Display<'a> {
 
     fn print(&self, lines: &[Line]) {
         for line in lines {
+            if self.pulls.contains(&line.resource) && line.status != Status::Error {
+                continue;
+            }
             match self.mode {
+                ProgressMode::Terminal if self.yielded && line.status >= Status::Warning => {
+                    self.output.message(line.plain());
+                }
                 ProgressMode::Plain => self.output.message(line.plain()),
                 ProgressMode::Json => self.output.message(line.json(self.dry_run)),
                 ProgressMode::Terminal | ProgressMode::Quiet => {}
@@ -115,7 +214,7 @@ impl<'a> Display<'a> {
     }
 
     fn paint(&mut self, last: bool) {
-        if self.mode != ProgressMode::Terminal {
+        if !self.is_live() {
             return;
         }
         let (columns, rows) = crate::terminal::progress_size();

@@ -1,0 +1,221 @@
+//! What every command begins with: options, environment, output; then the project, the engine,
+//! and what the engine has of the project.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use compose_model::Project;
+use compose_model::names::{ProjectName, ServiceName};
+use compose_planner::Observed;
+use compose_runtime::Runtime;
+use compose_runtime::port::ObserveQuery;
+
+use crate::args::RootOptions;
+use crate::environment::Environment;
+use crate::invocation::{CommandError, ExitStatus};
+use crate::lock::ProjectLock;
+use crate::output::Output;
+
+/// What a command works with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// Options before the command.
+    pub(crate) options: &'a RootOptions,
+    /// The process's environment.
+    pub(crate) environment: &'a Environment,
+    /// Where output goes.
+    pub(crate) output: &'a Output,
+}
+
+/// A project, the engine, and what it has.
+pub(crate) struct Scene {
+    /// The project, from files or from labels.
+    pub(crate) project: Project,
+    /// The engine.
+    pub(crate) runtime: Arc<dyn Runtime>,
+    /// What it has.
+    pub(crate) observed: Observed,
+    /// Whether the project comes from files.
+    pub(crate) from_files: bool,
+    /// Keeps other changes of the project away until it is dropped.
+    pub(crate) lock: Option<ProjectLock>,
+}
+
+/// Which objects a command wants to see.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Networks.
+    pub(crate) networks: bool,
+    /// Volumes.
+    pub(crate) volumes: bool,
+    /// Images.
+    pub(crate) images: bool,
+    /// The verb of a change, for the lock; empty for a look.
+    pub(crate) change: &'static str,
+}
+
+impl Wanted {
+    /// Containers only.
+    pub(crate) const CONTAINERS: Self = Self { networks: false, volumes: false, images: false, change: "" };
+    /// Everything.
+    pub(crate) const ALL: Self = Self { networks: true, volumes: true, images: true, change: "" };
+
+    /// The same, for a change.
+    pub(crate) const fn to(self, verb: &'static str) -> Self {
+        Self { change: verb, ..self }
+    }
+}
+
+impl<'a> Context<'a> {
+    /// An option or variable that both the command line and the environment may set.
+    pub(crate) fn setting(&self, option: Option<&'a str>, variable: &str) -> Option<&'a str> {
+        option.filter(|text| !text.is_empty()).or_else(|| self.environment.get(variable))
+    }
+
+    /// Whether the project is given by its name alone.
+    fn name_alone(&self) -> Option<ProjectName> {
+        let given = self.options.project_name.as_deref().filter(|name| !name.is_empty())?;
+        (self.options.files.is_empty() && self.environment.get("COMPOSE_FILE").is_none()).then(|| given.into())
+    }
+
+    /// The project from its files. Warnings are printed.
+    ///
+    /// # Errors
+    /// The project does not load; every mistake is in the message.
+    pub(crate) fn load(&self, services: &[String]) -> anyhow::Result<Project> {
+        crate::loading::load(self, services)
+    }
+
+    /// The project as far as it is known, the engine, and what it has of the project. For
+    /// commands that work on what is there, with or without a file.
+    pub(crate) async fn scene(&self, services: &[String], wanted: Wanted) -> anyhow::Result<Scene> {
+        let loaded = match self.name_alone() {
+            Some(name) => {
+                check_name(&name)?;
+                Err(name)
+            }
+            None => match self.load(services) {
+                Ok(project) => Ok(project),
+                // Without a readable file the variable names the project as `-p` does.
+                Err(error) => match self.environment.get("COMPOSE_PROJECT_NAME") {
+                    Some(name) if self.options.files.is_empty() => Err(name.into()),
+                    _ => return Err(error),
+                },
+            },
+        };
+        let name = loaded.as_ref().map_or_else(Clone::clone, |project| project.name.clone());
+        let lock = self.lock(&name, wanted.change).await;
+        let runtime = self.connect(Some(&name)).await?;
+        let mut query = ObserveQuery {
+            project: name.clone(),
+            networks: wanted.networks,
+            volumes: wanted.volumes,
+            images: wanted.images,
+            ..ObserveQuery::default()
+        };
+        if let Ok(project) = &loaded {
+            query.container_names = container_names(project);
+        }
+        let observed = runtime.observe(&query).await?;
+        let from_files = loaded.is_ok();
+        let project = loaded.unwrap_or_else(|name| crate::label_project::project_of(&name, &observed));
+        if !from_files {
+            let known = |service: &String| project.services.contains_key(service.as_str());
+            if let Some(unknown) = services.iter().find(|service| !known(service)) {
+                return Err(no_such_service(unknown));
+            }
+        }
+        Ok(Scene { project, runtime, observed, from_files, lock })
+    }
+
+    /// The project from its files, the engine, and what it has.
+    pub(crate) async fn scene_of_files(&self, services: &[String], wanted: Wanted) -> anyhow::Result<Scene> {
+        let project = self.load(services)?;
+        let lock = self.lock(&project.name, wanted.change).await;
+        let runtime = self.connect(Some(&project.name)).await?;
+        let query = query(&project, wanted);
+        let observed = runtime.observe(&query).await?;
+        Ok(Scene { project, runtime, observed, from_files: true, lock })
+    }
+
+    /// Taken before anything is observed, so that what is observed stands while it is held.
+    async fn lock(&self, project: &ProjectName, verb: &str) -> Option<ProjectLock> {
+        if verb.is_empty() || self.options.dry_run {
+            return None;
+        }
+        let engine = crate::engine::address(self);
+        Some(crate::lock::lock(self.environment, &engine, project, verb, self.output).await)
+    }
+
+    /// Connects to the engine that options and environment name. With a project the first call
+    /// is one that is needed anyway.
+    pub(crate) async fn connect(&self, project: Option<&ProjectName>) -> anyhow::Result<Arc<dyn Runtime>> {
+        crate::engine::connect(self, project).await
+    }
+}
+
+/// The query for a project.
+pub(crate) fn query(project: &Project, wanted: Wanted) -> ObserveQuery {
+    ObserveQuery {
+        project: project.name.clone(),
+        container_names: container_names(project),
+        networks: wanted.networks,
+        volumes: wanted.volumes,
+        images: wanted.images,
+        detail: Vec::new(),
+    }
+}
+
+fn container_names(project: &Project) -> Vec<compose_model::names::ContainerName> {
+    project
+        .services
+        .values()
+        .filter(|service| !service.container_name.is_empty())
+        .map(|service| service.container_name.as_str().into())
+        .collect()
+}
+
+/// `no such service: x`.
+pub(crate) fn no_such_service(name: &str) -> anyhow::Error {
+    CommandError { status: ExitStatus::FAILURE, message: format!("no such service: {name}") }.into()
+}
+
+/// Refuses services that the project does not have.
+pub(crate) fn check_services(project: &Project, services: &[String]) -> anyhow::Result<()> {
+    let known = |service: &&String| {
+        project.services.contains_key(service.as_str()) || project.disabled_services.contains_key(service.as_str())
+    };
+    match services.iter().find(|service| !known(service)) {
+        Some(unknown) => Err(no_such_service(unknown)),
+        None => Ok(()),
+    }
+}
+
+/// Service names of a command line.
+pub(crate) fn names(services: &[String]) -> Vec<ServiceName> {
+    services.iter().map(|service| service.as_str().into()).collect()
+}
+
+/// Refuses a name that no project can have.
+pub(crate) fn check_name(name: &ProjectName) -> anyhow::Result<()> {
+    let text = name.as_str();
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if first && text.bytes().all(good) {
+        return Ok(());
+    }
+    anyhow::bail!(
+        "invalid project name {text:?}: must consist only of lowercase alphanumeric characters, hyphens, and underscores \
+         as well as start with a letter or number"
+    )
+}
+
+/// The async runtime: one thread, made only by commands that talk to an engine.
+pub(crate) fn block_on<F: Future>(future: F) -> anyhow::Result<F::Output> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")?;
+    let result = runtime.block_on(future);
+    // A thread that waits for standard input must not keep the program from ending.
+    runtime.shutdown_background();
+    Ok(result)
+}

@@ -1,0 +1,432 @@
+//! Follows the output of many containers at once, those that start later too, and tells who has
+//! ended. Serves attached `up` and `logs --follow`.
+//!
+//! One task owns the view and both output streams; a reader for each run of a container only
+//! sends what it reads. A container's exit is told after its last line.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use compose_model::names::{ContainerId, ProjectName, ServiceName};
+use compose_planner::labels;
+use compose_planner::observed::{Container, State};
+use compose_runtime::Runtime;
+use compose_runtime::port::{AttachOptions, Channel, EngineEvent, EventQuery, Items, LogChunk, LogOptions};
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
+
+use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, short_name};
+
+/// What may wait between a reader and the view.
+const QUEUE: usize = 64;
+/// Bytes that are written at once.
+const BATCH: usize = 64 * 1024;
+
+/// Whose output is shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Audience {
+    /// The project.
+    pub(crate) project: ProjectName,
+    /// Services whose end counts; `None` for all.
+    pub(crate) tracked: Option<Vec<ServiceName>>,
+    /// Services whose output is shown; `None` for all.
+    pub(crate) shown: Option<Vec<ServiceName>>,
+    /// Only this replica.
+    pub(crate) number: Option<usize>,
+}
+
+impl Audience {
+    fn tracks(&self, service: &ServiceName) -> bool {
+        self.tracked.as_ref().is_none_or(|tracked| tracked.contains(service))
+    }
+
+    fn shows(&self, service: &ServiceName, number: Option<usize>) -> bool {
+        self.shown.as_ref().is_none_or(|shown| shown.contains(service))
+            && (self.number.is_none() || self.number == number)
+    }
+}
+
+/// What the follower tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A run of a container has ended.
+    Exited {
+        /// The service.
+        service: ServiceName,
+        /// The container.
+        container: ContainerId,
+        /// Its exit code.
+        code: i64,
+    },
+    /// Nothing that is followed runs any more.
+    AllEnded,
+}
+
+enum Order {
+    /// Names that are about to be attached to; opens the view.
+    Attach(Vec<String>),
+    /// Nothing further will be started: the end of all is the end.
+    Seal,
+    /// End when everything has been written.
+    Finish,
+}
+
+/// A running follower.
+pub(crate) struct Follower {
+    /// What it tells.
+    pub(crate) notices: UnboundedReceiver<Notice>,
+    orders: UnboundedSender<Order>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Follower {
+    /// Begins to follow. The engine's events are subscribed to before this returns.
+    ///
+    /// `running` are containers to be followed at once, with the options for their logs.
+    pub(crate) async fn start(
+        runtime: Arc<dyn Runtime>,
+        audience: Audience,
+        style: LogStyle,
+        running: Vec<(Container, LogOptions)>,
+    ) -> anyhow::Result<Self> {
+        let query = EventQuery {
+            labels: vec![(labels::PROJECT.to_owned(), Some(audience.project.as_str().to_owned()))],
+            ..EventQuery::default()
+        };
+        let events = runtime.streams().events(&query).await?;
+        let (orders, order_receiver) = mpsc::unbounded_channel();
+        let (notice_sender, notices) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut state = Following {
+            runtime,
+            audience,
+            view: LogView::new(style),
+            writer: LogWriter::default(),
+            followed: BTreeMap::new(),
+            sender,
+            notices: notice_sender,
+            sealed: false,
+            open: false,
+            finishing: false,
+            told_end: false,
+        };
+        for (container, options) in running {
+            state.follow_existing(&container, options);
+        }
+        let task = tokio::spawn(state.work(events, receiver, order_receiver));
+        Ok(Self { notices, orders, task })
+    }
+
+    /// Prints `Attaching to ...` and lets output through.
+    pub(crate) fn attach(&self, names: Vec<String>) {
+        let _ = self.orders.send(Order::Attach(names));
+    }
+
+    /// Says that nothing further will be started.
+    pub(crate) fn seal(&self) {
+        let _ = self.orders.send(Order::Seal);
+    }
+
+    /// Waits until everything is written.
+    pub(crate) async fn finish(self) -> anyhow::Result<()> {
+        let _ = self.orders.send(Order::Finish);
+        Ok(self.task.await??)
+    }
+
+    /// Whether the task has ended, for example since nobody reads any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+enum Message {
+    Chunk(ContainerId, LogChunk),
+    ReaderEnded(ContainerId),
+    Settled(ContainerId, bool),
+}
+
+struct Followed {
+    /// `None` where its output is not shown.
+    source: Option<SourceId>,
+    service: ServiceName,
+    splitter: LineSplitter,
+    reading: bool,
+    /// It runs, or will again.
+    alive: bool,
+    /// The exit that is told when its reader has ended.
+    exit: Option<i64>,
+    /// When its last run ended, as the engine tells times.
+    ended_at: Option<String>,
+}
+
+struct Following {
+    runtime: Arc<dyn Runtime>,
+    audience: Audience,
+    view: LogView,
+    writer: LogWriter,
+    followed: BTreeMap<ContainerId, Followed>,
+    sender: Sender<Message>,
+    notices: UnboundedSender<Notice>,
+    sealed: bool,
+    open: bool,
+    finishing: bool,
+    told_end: bool,
+}
+
+impl Following {
+    async fn work(
+        mut self,
+        mut events: Items<EngineEvent>,
+        mut receiver: Receiver<Message>,
+        mut orders: UnboundedReceiver<Order>,
+    ) -> io::Result<()> {
+        let mut events_ended = false;
+        let mut orders_ended = false;
+        loop {
+            // Output is held back until the view is open, so that it does not run into a live
+            // display; the bounded queue then slows the readers down.
+            tokio::select! {
+                biased;
+                order = orders.recv(), if !orders_ended => match order {
+                    Some(Order::Attach(names)) => self.attach(&names)?,
+                    Some(Order::Seal) => {
+                        self.sealed = true;
+                        self.tell_end();
+                    }
+                    Some(Order::Finish) => self.finishing = true,
+                    None => orders_ended = true,
+                },
+                event = events.next(), if !events_ended => match event {
+                    Some(Ok(event)) => self.event(&event)?,
+                    // The engine has gone: the readers end by themselves.
+                    Some(Err(_)) | None => events_ended = true,
+                },
+                Some(message) = receiver.recv(), if self.open || self.finishing => {
+                    self.message(message)?;
+                    while let Ok(message) = receiver.try_recv() {
+                        self.message(message)?;
+                        if self.writer.pending() > BATCH {
+                            self.writer.flush()?;
+                        }
+                    }
+                    self.writer.flush()?;
+                }
+            }
+            if events_ended {
+                // Without events nobody tells of ends; what is no longer read has ended.
+                for followed in self.followed.values_mut() {
+                    followed.alive = followed.reading;
+                }
+                self.tell_end();
+            }
+            if self.finishing && self.followed.values().all(|followed| !followed.reading || followed.alive) {
+                while let Ok(message) = receiver.try_recv() {
+                    self.message(message)?;
+                }
+                return self.writer.flush();
+            }
+        }
+    }
+
+    fn attach(&mut self, names: &[String]) -> io::Result<()> {
+        for name in names {
+            self.view.add(name);
+        }
+        self.open = true;
+        if !names.is_empty() {
+            let line = format!("Attaching to {}\n", names.join(", "));
+            self.writer.buffer(Channel::Stdout, false).extend_from_slice(line.as_bytes());
+        }
+        self.writer.flush()
+    }
+
+    fn follow_existing(&mut self, container: &Container, options: LogOptions) {
+        let shown = self.audience.shows(&container.service, container.number);
+        if !shown && !self.audience.tracks(&container.service) {
+            return;
+        }
+        let name =
+            short_name(container.name.as_str(), self.audience.project.as_str(), container.service.as_str(), container.number);
+        let alive = container.state.is_up();
+        self.enter(container.id.clone(), &name, container.service.clone(), alive, shown);
+        if shown {
+            self.read(&container.id, options);
+        }
+    }
+
+    fn enter(&mut self, id: ContainerId, name: &str, service: ServiceName, alive: bool, shown: bool) {
+        let style = self.view.style();
+        let source = shown.then(|| self.view.add(name));
+        let followed = self.followed.entry(id).or_insert_with(|| Followed {
+            source,
+            service,
+            splitter: LineSplitter::new(style.timestamps, style.timestamps),
+            reading: false,
+            alive,
+            exit: None,
+            ended_at: None,
+        });
+        followed.alive = alive;
+    }
+
+    fn read(&mut self, id: &ContainerId, mut options: LogOptions) {
+        let Some(followed) = self.followed.get_mut(id) else { return };
+        followed.reading = true;
+        options.timestamps = self.view.style().timestamps;
+        tokio::spawn(reader(Arc::clone(&self.runtime), id.clone(), options, self.sender.clone()));
+    }
+
+    fn event(&mut self, event: &EngineEvent) -> io::Result<()> {
+        let attribute = |name: &str| event.attributes.get(name).map(String::as_str).unwrap_or_default();
+        let service = ServiceName::from(attribute(labels::SERVICE));
+        let number = attribute(labels::CONTAINER_NUMBER).parse().ok();
+        let belongs = attribute(labels::ONEOFF) != "True" && attribute(labels::HOOK).is_empty();
+        let shown = self.audience.shows(&service, number);
+        if !belongs || !(shown || self.audience.tracks(&service)) {
+            return Ok(());
+        }
+        match event.action.as_str() {
+            "start" => {
+                let name =
+                    short_name(event.name.as_str(), self.audience.project.as_str(), service.as_str(), number);
+                let known = self.followed.get(&event.container).map(|known| (known.reading, known.ended_at.clone()));
+                self.enter(event.container.clone(), &name, service, true, shown);
+                self.told_end = false;
+                if !shown {
+                    return Ok(());
+                }
+                let since = match known {
+                    Some((true, _)) => return Ok(()),
+                    Some((false, ended)) => ended,
+                    None => None,
+                };
+                let first_seen = since.is_none();
+                let options = LogOptions { follow: true, since: since.unwrap_or_default(), ..LogOptions::default() };
+                if first_seen {
+                    // It may have run before this program began; that output is old.
+                    let Some(followed) = self.followed.get_mut(&event.container) else { return Ok(()) };
+                    followed.reading = true;
+                    let (runtime, id, sender) = (Arc::clone(&self.runtime), event.container.clone(), self.sender.clone());
+                    let timestamps = self.view.style().timestamps;
+                    tokio::spawn(async move {
+                        let found = runtime.containers().inspect(id.as_str()).await;
+                        let since = found.map(|found| found.finished_at).unwrap_or_default();
+                        let since = if since.starts_with("0001") { String::new() } else { since };
+                        reader(runtime, id, LogOptions { since, timestamps, ..options }, sender).await;
+                    });
+                } else {
+                    self.read(&event.container, options);
+                }
+            }
+            "die" => {
+                let code = attribute("exitCode").parse().unwrap_or(0);
+                let Some(followed) = self.followed.get_mut(&event.container) else { return Ok(()) };
+                followed.exit = Some(code);
+                let (seconds, rest) = (event.time.div_euclid(1_000_000_000), event.time.rem_euclid(1_000_000_000));
+                followed.ended_at = Some(format!("{seconds}.{rest:09}"));
+                if !followed.reading {
+                    self.tell_exit(&event.container)?;
+                }
+            }
+            "destroy" => {
+                if let Some(followed) = self.followed.get_mut(&event.container) {
+                    followed.alive = false;
+                }
+                self.tell_end();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message) -> io::Result<()> {
+        match message {
+            Message::Chunk(id, chunk) => {
+                let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
+                let Some(source) = followed.source else { return Ok(()) };
+                let (view, writer) = (&self.view, &mut self.writer);
+                followed.splitter.push(&chunk, |channel, line| {
+                    view.line(source, line, writer.buffer(channel, view.style().apart));
+                });
+            }
+            Message::ReaderEnded(id) => {
+                let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
+                followed.reading = false;
+                let Some(source) = followed.source else { return Ok(()) };
+                let (view, writer) = (&self.view, &mut self.writer);
+                followed.splitter.finish(|channel, line| {
+                    view.line(source, line, writer.buffer(channel, view.style().apart));
+                });
+                if followed.exit.is_some() {
+                    self.tell_exit(&id)?;
+                } else {
+                    self.tell_end();
+                }
+            }
+            Message::Settled(id, alive) => {
+                if let Some(followed) = self.followed.get_mut(&id)
+                    && !followed.reading
+                {
+                    followed.alive = alive;
+                }
+                self.tell_end();
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of an exit, then looks whether the engine starts the container again.
+    fn tell_exit(&mut self, id: &ContainerId) -> io::Result<()> {
+        let Some(followed) = self.followed.get_mut(id) else { return Ok(()) };
+        let Some(code) = followed.exit.take() else { return Ok(()) };
+        if let Some(source) = followed.source {
+            self.view.exit_line(source, code, self.writer.buffer(Channel::Stdout, false));
+        }
+        if self.open || self.finishing {
+            self.writer.flush()?;
+        }
+        let service = followed.service.clone();
+        let _ = self.notices.send(Notice::Exited { service, container: id.clone(), code });
+        let (runtime, id, sender) = (Arc::clone(&self.runtime), id.clone(), self.sender.clone());
+        tokio::spawn(async move {
+            let found = runtime.containers().inspect(id.as_str()).await;
+            let alive = found.is_ok_and(|found| matches!(found.state, State::Restarting | State::Running | State::Paused));
+            let _ = sender.send(Message::Settled(id, alive)).await;
+        });
+        Ok(())
+    }
+
+    /// Tells that all have ended, once, when nothing further is to be started.
+    fn tell_end(&mut self) {
+        let over = self.followed.values().all(|followed| !followed.alive && !followed.reading && followed.exit.is_none());
+        if self.sealed && over && !self.told_end {
+            self.told_end = true;
+            let _ = self.notices.send(Notice::AllEnded);
+        }
+    }
+}
+
+/// Reads one run of a container.
+async fn reader(runtime: Arc<dyn Runtime>, id: ContainerId, options: LogOptions, sender: Sender<Message>) {
+    let mut items = match runtime.streams().logs(id.as_str(), &options).await {
+        Ok(items) => items,
+        // A logging driver that cannot be read: what comes from now on can still be had.
+        Err(_) if options.follow => {
+            let tty = runtime.containers().inspect(id.as_str()).await.is_ok_and(|found| found.detail.tty);
+            let attach = AttachOptions { output: true, tty, ..AttachOptions::default() };
+            match runtime.streams().attach(id.as_str(), &attach).await {
+                Ok(session) => session.output,
+                Err(_) => Box::pin(futures_util::stream::empty()),
+            }
+        }
+        Err(_) => Box::pin(futures_util::stream::empty()),
+    };
+    while let Some(Ok(chunk)) = items.next().await {
+        if sender.send(Message::Chunk(id.clone(), chunk)).await.is_err() {
+            return;
+        }
+    }
+    let _ = sender.send(Message::ReaderEnded(id)).await;
+}
