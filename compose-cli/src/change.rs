@@ -79,15 +79,7 @@ pub(crate) async fn plan(scene: &mut Scene, intent: &Intent) -> anyhow::Result<P
 /// Inspects containers that are to be replaced because something differs. Whether anything new
 /// came to light; an inspection that fails only costs the old values.
 async fn look_closer(scene: &mut Scene, plan: &Plan) -> bool {
-    let ids: BTreeSet<_> = plan
-        .steps
-        .iter()
-        .filter_map(|step| match (&step.op, &step.because) {
-            (Op::CreateContainer { replaces: Some(Target::Existing { id, .. }), .. }, Reason::Changed { .. }) => Some(id.clone()),
-            _ => None,
-        })
-        .filter(|id| scene.observed.containers.iter().any(|known| known.id == *id && known.detail.is_none()))
-        .collect();
+    let ids = compose_planner::needs_detail(plan, &scene.observed);
     let runtime = &scene.runtime;
     let details: Vec<_> = futures_util::stream::iter(ids)
         .map(|id| async move { runtime.containers().inspect(id.as_str()).await.map(|found| (id, found.detail)) })
@@ -184,7 +176,12 @@ pub(crate) async fn carry_out(
         if let Some(up) = up_of(&mut intent) {
             up.images_ready = true;
         }
-        let query = ObserveQuery { networks: true, volumes: true, images: true, ..crate::context::query(&scene.project, crate::context::Wanted::ALL) };
+        let query = ObserveQuery {
+            networks: true,
+            volumes: true,
+            images: true,
+            ..crate::context::query(&scene.project, crate::context::Wanted::ALL)
+        };
         scene.observed = scene.runtime.observe(&query).await?;
         let plan = self::plan(scene, &intent).await?;
         print_notes(context, &plan);
@@ -208,10 +205,13 @@ pub(crate) async fn round(
     interrupts: &mut Interrupts,
     watcher: &mut dyn Watcher,
 ) -> anyhow::Result<Changed> {
-    let violations = compose_planner::check::check(&plan, &scene.observed);
+    let violations = compose_planner::check(&plan, &scene.observed);
     if !violations.is_empty() {
         let list: Vec<String> = violations.iter().map(ToString::to_string).collect();
-        anyhow::bail!("the plan breaks its own rules, which is a fault of this program; nothing was done:\n  {}", list.join("\n  "));
+        anyhow::bail!(
+            "the plan breaks its own rules, which is a fault of this program; nothing was done:\n  {}",
+            list.join("\n  ")
+        );
     }
     watcher.plan(&plan);
     display.begin(&plan);
@@ -270,8 +270,9 @@ fn agree_to_volumes(context: &Context<'_>, plan: &Plan, intent: &mut Intent, yes
     let mut agreed = BTreeSet::new();
     for consent in &plan.consents {
         if let Consent::RecreateVolume { volume } = consent {
-            let question =
-                format!("Volume {volume:?} exists but doesn't match configuration in compose file. Recreate (data will be lost)?");
+            let question = format!(
+                "Volume {volume:?} exists but doesn't match configuration in compose file. Recreate (data will be lost)?"
+            );
             if yes || ask(context, &question)? {
                 agreed.insert(volume.clone());
             }
@@ -290,9 +291,9 @@ fn agree_to_volumes(context: &Context<'_>, plan: &Plan, intent: &mut Intent, yes
 fn parallel(context: &Context<'_>) -> anyhow::Result<Option<usize>> {
     let wanted = match (context.options.parallel, context.environment.get("COMPOSE_PARALLEL_LIMIT")) {
         (Some(wanted), _) => wanted,
-        (None, Some(text)) => text
-            .parse()
-            .map_err(|_| anyhow::anyhow!("COMPOSE_PARALLEL_LIMIT must be an integer (found: {text:?})"))?,
+        (None, Some(text)) => {
+            text.parse().map_err(|_| anyhow::anyhow!("COMPOSE_PARALLEL_LIMIT must be an integer (found: {text:?})"))?
+        }
         (None, None) => return Ok(None),
     };
     Ok(usize::try_from(wanted).ok().filter(|wanted| *wanted > 0))
@@ -306,7 +307,11 @@ fn plugin_directories(context: &Context<'_>) -> Vec<std::path::PathBuf> {
     configuration
         .into_iter()
         .map(|directory| directory.join("cli-plugins"))
-        .chain(["/usr/local/lib/docker/cli-plugins".into(), "/usr/lib/docker/cli-plugins".into(), "/usr/libexec/docker/cli-plugins".into()])
+        .chain([
+            "/usr/local/lib/docker/cli-plugins".into(),
+            "/usr/lib/docker/cli-plugins".into(),
+            "/usr/libexec/docker/cli-plugins".into(),
+        ])
         .collect()
 }
 

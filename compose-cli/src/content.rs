@@ -25,12 +25,15 @@ impl ContentSource for Contents {
         match file {
             FileContent::Inline { text } => Ok(text.clone().into_bytes()),
             FileContent::Environment { variable } => {
-                self.environment.get(variable).map(|value| value.clone().into_bytes()).ok_or_else(|| RuntimeError::Local {
-                    message: format!("environment variable {variable:?} required by {kind} {name:?} is not set"),
+                self.environment.get(variable).map(|value| value.clone().into_bytes()).ok_or_else(|| {
+                    RuntimeError::Local {
+                        message: format!("environment variable {variable:?} required by {kind} {name:?} is not set"),
+                    }
                 })
             }
-            FileContent::File { path } => std::fs::read(path)
-                .map_err(|error| RuntimeError::Local { message: format!("cannot read {kind} {name:?}: {path}: {error}") }),
+            FileContent::File { path } => std::fs::read(path).map_err(|error| RuntimeError::Local {
+                message: format!("cannot read {kind} {name:?}: {path}: {error}"),
+            }),
         }
     }
 }

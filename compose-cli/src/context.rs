@@ -118,7 +118,7 @@ impl<'a> Context<'a> {
         }
         let observed = runtime.observe(&query).await?;
         let from_files = loaded.is_ok();
-        let project = loaded.unwrap_or_else(|name| crate::label_project::project_of(&name, &observed));
+        let project = loaded.unwrap_or_else(|name| compose_planner::project_from_observed(&observed, &name));
         if !from_files {
             let known = |service: &String| project.services.contains_key(service.as_str());
             if let Some(unknown) = services.iter().find(|service| !known(service)) {

@@ -1,6 +1,8 @@
-//! Which command runs which code, and with what runtime of the async kind.
+//! Which command runs which code. An event loop is only made for commands that need one.
 
-use crate::args::{RootOptions, Verb};
+use crate::args::{AlphaVerb, RootOptions, Verb};
+use crate::commands;
+use crate::context::{Context, block_on};
 use crate::environment::Environment;
 use crate::invocation::ExitStatus;
 use crate::output::Output;
@@ -12,11 +14,25 @@ pub(crate) fn dispatch(
     environment: &Environment,
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
-    let _ = (options, environment);
+    let context = &Context { options, environment, output };
     match verb {
-        Verb::Version(arguments) => crate::commands::version::run(&arguments, output),
-        Verb::Completion(arguments) => crate::commands::completion::run(&arguments, output),
-        Verb::Man(arguments) => crate::commands::man::run(&arguments, output),
+        Verb::Version(arguments) => commands::version::run(&arguments, output),
+        Verb::Completion(arguments) => commands::completion::run(&arguments, output),
+        Verb::Man(arguments) => commands::man::run(&arguments, output),
+        Verb::Up(arguments) => block_on(commands::up::run(context, &arguments))?,
+        Verb::Create(arguments) => block_on(commands::create::run(context, &arguments))?,
+        Verb::Down(arguments) => block_on(commands::down::run(context, &arguments))?,
+        Verb::Start(arguments) => block_on(commands::start::run(context, &arguments))?,
+        Verb::Stop(arguments) => block_on(commands::stop::run(context, &arguments))?,
+        Verb::Restart(arguments) => block_on(commands::restart::run(context, &arguments))?,
+        Verb::Kill(arguments) => block_on(commands::kill::run(context, &arguments))?,
+        Verb::Rm(arguments) => block_on(commands::rm::run(context, &arguments))?,
+        Verb::Pause(arguments) => block_on(commands::pause::run(context, &arguments))?,
+        Verb::Unpause(arguments) => block_on(commands::unpause::run(context, &arguments))?,
+        Verb::Scale(arguments) => block_on(commands::scale::run(context, &arguments))?,
+        Verb::Pull(arguments) => block_on(commands::pull::run(context, &arguments))?,
+        Verb::Push(arguments) => block_on(commands::push::run(context, &arguments))?,
+        Verb::Build(arguments) => block_on(commands::build::run(context, &arguments))?,
         _ => anyhow::bail!("this command is not built yet"),
     }
 }

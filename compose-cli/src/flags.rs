@@ -116,7 +116,10 @@ pub(crate) fn between(words: &[String], least: usize, most: usize) -> anyhow::Re
 }
 
 /// `KEY=VALUE` words; a key alone takes its value from `environment`, and vanishes where there is none.
-pub(crate) fn assignments(words: &[String], environment: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
+pub(crate) fn assignments(
+    words: &[String],
+    environment: &BTreeMap<String, String>,
+) -> BTreeMap<String, Option<String>> {
     let mut all = BTreeMap::new();
     for word in words {
         match word.split_once('=') {

@@ -71,6 +71,8 @@ enum Order {
     Seal,
     /// End when everything has been written.
     Finish,
+    /// End with what has been read.
+    FinishNow,
 }
 
 /// A running follower.
@@ -135,9 +137,23 @@ impl Follower {
         Ok(self.task.await??)
     }
 
-    /// Whether the task has ended, for example since nobody reads any more.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.task.is_finished()
+    /// As [`Self::finish`]; the ends that were told meanwhile are added to `ended`.
+    pub(crate) async fn finish_into(mut self, ended: &mut Vec<(ServiceName, i64)>) -> anyhow::Result<()> {
+        let _ = self.orders.send(Order::Finish);
+        let result = self.task.await?;
+        self.notices.close();
+        while let Some(notice) = self.notices.recv().await {
+            if let Notice::Exited { service, code, .. } = notice {
+                ended.push((service, code));
+            }
+        }
+        Ok(result?)
+    }
+
+    /// Writes what has been read so far and ends, while containers go on.
+    pub(crate) async fn finish_soon(self) {
+        let _ = self.orders.send(Order::FinishNow);
+        let _ = self.task.await;
     }
 }
 
@@ -196,6 +212,12 @@ impl Following {
                         self.tell_end();
                     }
                     Some(Order::Finish) => self.finishing = true,
+                    Some(Order::FinishNow) => {
+                        while let Ok(message) = receiver.try_recv() {
+                            self.message(message)?;
+                        }
+                        return self.writer.flush();
+                    }
                     None => orders_ended = true,
                 },
                 event = events.next(), if !events_ended => match event {
@@ -247,8 +269,12 @@ impl Following {
         if !shown && !self.audience.tracks(&container.service) {
             return;
         }
-        let name =
-            short_name(container.name.as_str(), self.audience.project.as_str(), container.service.as_str(), container.number);
+        let name = short_name(
+            container.name.as_str(),
+            self.audience.project.as_str(),
+            container.service.as_str(),
+            container.number,
+        );
         let alive = container.state.is_up();
         self.enter(container.id.clone(), &name, container.service.clone(), alive, shown);
         if shown {
@@ -289,8 +315,7 @@ impl Following {
         }
         match event.action.as_str() {
             "start" => {
-                let name =
-                    short_name(event.name.as_str(), self.audience.project.as_str(), service.as_str(), number);
+                let name = short_name(event.name.as_str(), self.audience.project.as_str(), service.as_str(), number);
                 let known = self.followed.get(&event.container).map(|known| (known.reading, known.ended_at.clone()));
                 self.enter(event.container.clone(), &name, service, true, shown);
                 self.told_end = false;
@@ -308,7 +333,8 @@ impl Following {
                     // It may have run before this program began; that output is old.
                     let Some(followed) = self.followed.get_mut(&event.container) else { return Ok(()) };
                     followed.reading = true;
-                    let (runtime, id, sender) = (Arc::clone(&self.runtime), event.container.clone(), self.sender.clone());
+                    let (runtime, id, sender) =
+                        (Arc::clone(&self.runtime), event.container.clone(), self.sender.clone());
                     let timestamps = self.view.style().timestamps;
                     tokio::spawn(async move {
                         let found = runtime.containers().inspect(id.as_str()).await;
@@ -392,7 +418,8 @@ impl Following {
         let (runtime, id, sender) = (Arc::clone(&self.runtime), id.clone(), self.sender.clone());
         tokio::spawn(async move {
             let found = runtime.containers().inspect(id.as_str()).await;
-            let alive = found.is_ok_and(|found| matches!(found.state, State::Restarting | State::Running | State::Paused));
+            let alive =
+                found.is_ok_and(|found| matches!(found.state, State::Restarting | State::Running | State::Paused));
             let _ = sender.send(Message::Settled(id, alive)).await;
         });
         Ok(())
@@ -400,7 +427,8 @@ impl Following {
 
     /// Tells that all have ended, once, when nothing further is to be started.
     fn tell_end(&mut self) {
-        let over = self.followed.values().all(|followed| !followed.alive && !followed.reading && followed.exit.is_none());
+        let over =
+            self.followed.values().all(|followed| !followed.alive && !followed.reading && followed.exit.is_none());
         if self.sealed && over && !self.told_end {
             self.told_end = true;
             let _ = self.notices.send(Notice::AllEnded);

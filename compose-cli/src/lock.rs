@@ -45,14 +45,17 @@ pub(crate) async fn lock(
     let digest = Sha256::digest(engine.as_bytes());
     let digest: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let path = directory.join(format!("{project}-{digest}.lock"));
-    let Ok(mut file) = File::options().read(true).write(true).create(true).truncate(false).open(&path) else { return none };
+    let Ok(mut file) = File::options().read(true).write(true).create(true).truncate(false).open(&path) else {
+        return none;
+    };
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let mut holder = String::new();
         let _ = file.read_to_string(&mut holder);
         let holder = holder.trim();
         let holder = if holder.is_empty() { "another run" } else { holder };
         output.message(format!("Waiting for {holder}, which is changing project {project:?} ...\n"));
-        let waiting = tokio::task::spawn_blocking(move || flock(&file, FlockOperation::LockExclusive).map(|()| file)).await;
+        let waiting =
+            tokio::task::spawn_blocking(move || flock(&file, FlockOperation::LockExclusive).map(|()| file)).await;
         match waiting {
             Ok(Ok(locked)) => file = locked,
             _ => return none,

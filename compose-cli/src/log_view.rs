@@ -221,7 +221,9 @@ impl LogWriter {
 pub(crate) fn short_name(container: &str, project: &str, service: &str, number: Option<usize>) -> String {
     match (container.strip_prefix(project).and_then(|rest| rest.strip_prefix(['-', '_'])), number) {
         (Some(rest), _) if !rest.is_empty() => rest.to_owned(),
-        (_, Some(number)) if container.ends_with(&format!("_{project}-{service}-{number}")) => format!("{service}-{number}"),
+        (_, Some(number)) if container.ends_with(&format!("_{project}-{service}-{number}")) => {
+            format!("{service}-{number}")
+        }
         _ => container.to_owned(),
     }
 }
@@ -276,7 +278,10 @@ mod tests {
         let long = [format!("{stamp}first "), format!("{stamp}second\n"), format!("{stamp}x\n")];
         let long: Vec<&str> = long.iter().map(String::as_str).collect();
         assert_eq!(lines(&mut LineSplitter::new(true, false), &long), ["first second", "x"]);
-        assert_eq!(lines(&mut LineSplitter::new(true, true), &long), [format!("{stamp}first second"), format!("{stamp}x")]);
+        assert_eq!(
+            lines(&mut LineSplitter::new(true, true), &long),
+            [format!("{stamp}first second"), format!("{stamp}x")]
+        );
     }
 
     #[test]

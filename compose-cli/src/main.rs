@@ -4,10 +4,20 @@
 //! and the clock. [`invocation`] reads the command line; each command has its file in `commands`.
 
 mod args;
+mod change;
 mod commands;
+mod content;
+mod context;
 mod dispatch;
+mod engine;
 mod environment;
+mod failures;
+mod flags;
+mod follow;
 mod invocation;
+mod loading;
+mod lock;
+mod log_view;
 mod output;
 mod progress;
 mod signals;

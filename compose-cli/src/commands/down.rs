@@ -1,7 +1,7 @@
 //! `down`: stop and remove containers and networks.
 
-use clap::Args;
 use anyhow::bail;
+use clap::Args;
 use compose_planner::Intent;
 use compose_planner::intent::{Down, RemoveImages};
 

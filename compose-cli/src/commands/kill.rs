@@ -31,11 +31,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let mut interrupts = Interrupts::listen()?;
     let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("kill")).await?;
     let (remove_orphans, _) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
-    let intent = Intent::Kill(Kill {
-        services: names(&arguments.services),
-        signal: arguments.signal.clone(),
-        remove_orphans,
-    });
+    let intent =
+        Intent::Kill(Kill { services: names(&arguments.services), signal: arguments.signal.clone(), remove_orphans });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
     if changed.plan.is_empty() {
         context.output.message("No container to kill\n");

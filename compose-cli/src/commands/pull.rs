@@ -1,7 +1,7 @@
 //! `pull`: pull images.
 
-use clap::Args;
 use anyhow::bail;
+use clap::Args;
 use compose_planner::Intent;
 use compose_planner::intent::{Pull, PullPolicy};
 

@@ -24,8 +24,12 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     crate::flags::at_least(&arguments.replicas, 1)?;
-    let services: Vec<String> =
-        arguments.replicas.iter().filter_map(|word| word.split_once('=')).map(|(service, _)| service.to_owned()).collect();
+    let services: Vec<String> = arguments
+        .replicas
+        .iter()
+        .filter_map(|word| word.split_once('='))
+        .map(|(service, _)| service.to_owned())
+        .collect();
     let mut interrupts = Interrupts::listen()?;
     let mut scene = context.scene_of_files(&services, Wanted::ALL.to("scale")).await?;
     let replicas = crate::flags::scale(&scene.project, &arguments.replicas)?;

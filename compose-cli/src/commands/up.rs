@@ -1,6 +1,26 @@
 //! `up`: make the project as the file says, start it, and follow its output.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::bail;
 use clap::Args;
+use compose_model::Project;
+use compose_model::names::ServiceName;
+use compose_planner::intent::{Kill, Recreate, Stop, Up};
+use compose_planner::{Intent, Note, Op, Plan};
+use compose_runtime::Event;
+use compose_runtime::port::LogOptions;
+
+use crate::change::{Manner, Nobody, Watcher, carry_out};
+use crate::context::{Context, Scene, Wanted, names};
+use crate::follow::{Audience, Follower, Notice};
+use crate::invocation::ExitStatus;
+use crate::log_view::{LogStyle, short_name};
+use crate::output::ProgressMode;
+use crate::progress::board::{Line, Status};
+use crate::progress::wording;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -101,4 +121,327 @@ pub(crate) struct Arguments {
     /// Answer every question with "yes"
     #[arg(short = 'y', long, alias = "y")]
     pub(crate) yes: bool,
+}
+
+/// Checks flags that contradict each other, in the reference's words.
+fn check(arguments: &Arguments) -> anyhow::Result<()> {
+    let stops = arguments.abort_on_container_exit || arguments.exit_code_from.is_some();
+    if stops && arguments.abort_on_container_failure {
+        bail!("--abort-on-container-failure cannot be combined with --abort-on-container-exit");
+    }
+    let attaching = arguments.attach_dependencies || !arguments.attach.is_empty();
+    if arguments.wait && (attaching || stops || arguments.abort_on_container_failure || arguments.watch) {
+        bail!(
+            "--wait cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, \
+             --attach-dependencies or --watch"
+        );
+    }
+    if arguments.detach && (attaching || stops || arguments.abort_on_container_failure || arguments.watch) {
+        bail!(
+            "--detach cannot be combined with --abort-on-container-exit, --abort-on-container-failure, --attach, \
+             --attach-dependencies or --watch"
+        );
+    }
+    if arguments.renew_anon_volumes && arguments.no_recreate {
+        bail!("--no-recreate and --renew-anon-volumes are incompatible");
+    }
+    if arguments.always_recreate_deps && arguments.no_recreate {
+        bail!("--always-recreate-deps and --no-recreate are incompatible");
+    }
+    if arguments.no_build && arguments.watch {
+        bail!("--no-build and --watch are incompatible");
+    }
+    if arguments.watch {
+        bail!("up --watch is not supported yet; run `compose up -d` again after a change");
+    }
+    Ok(())
+}
+
+/// What the arguments ask of the planner.
+pub(crate) fn intent(context: &Context<'_>, project: &Project, arguments: &Arguments) -> anyhow::Result<Up> {
+    let recreate = crate::flags::recreate(arguments.force_recreate, arguments.no_recreate)?;
+    let (remove_orphans, ignore_orphans) = crate::flags::orphans(context, project, arguments.remove_orphans)?;
+    Ok(Up {
+        services: names(&arguments.services),
+        no_dependencies: arguments.no_deps,
+        recreate,
+        recreate_dependencies: match recreate {
+            _ if arguments.always_recreate_deps => Recreate::Force,
+            Recreate::Never => Recreate::Never,
+            _ => Recreate::Diverged,
+        },
+        build: crate::flags::build_policy(arguments.build, arguments.no_build)?,
+        pull: crate::flags::pull_policy(arguments.pull.as_deref())?,
+        remove_orphans,
+        ignore_orphans,
+        renew_anonymous_volumes: arguments.renew_anon_volumes,
+        scale: crate::flags::scale(project, &arguments.scale)?,
+        timeout: crate::flags::seconds(arguments.timeout),
+        wait: arguments.wait || arguments.wait_timeout.is_some(),
+        wait_timeout: crate::flags::seconds(arguments.wait_timeout),
+        rerun_jobs: arguments.rerun_jobs,
+        all_resources: context.options.all_resources,
+        now: Some(crate::time_format::now().as_second()),
+        ..Up::default()
+    })
+}
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    check(arguments)?;
+    crate::flags::recreate(arguments.force_recreate, arguments.no_recreate)?;
+    crate::flags::build_policy(arguments.build, arguments.no_build)?;
+    crate::flags::pull_policy(arguments.pull.as_deref())?;
+    let mut interrupts = Interrupts::listen()?;
+    let mut scene = context.scene_of_files(&arguments.services, Wanted::ALL.to("up")).await?;
+    if let Some(service) = &arguments.exit_code_from
+        && !scene.project.services.contains_key(service.as_str())
+    {
+        bail!("no such service: {service}: not found");
+    }
+    if !scene.project.jobs.is_empty() {
+        let jobs: Vec<&str> = scene.project.jobs.keys().map(ServiceName::as_str).collect();
+        context.output.warning(&format!(
+            "jobs are not started by up; trigger them with `docker compose run`: {}",
+            jobs.join(", ")
+        ));
+    }
+    let up = intent(context, &scene.project, arguments)?;
+    let manner = Manner {
+        yes: arguments.yes,
+        quiet_pull: arguments.quiet_pull,
+        quiet_build: arguments.quiet_build,
+        ..Manner::default()
+    };
+    let detached = arguments.detach || up.wait || arguments.no_start || context.options.dry_run;
+    if detached {
+        let intent = if arguments.no_start { Intent::Create(up) } else { Intent::Up(up) };
+        let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
+        return Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS });
+    }
+    let shown = shown_services(&scene.project, arguments)?;
+    let mut attached = Attached::begin(context, &scene, arguments, shown).await?;
+    let manner = Manner { yields_to_logs: true, ..manner };
+    let result = carry_out(context, &mut scene, Intent::Up(up), &manner, &mut interrupts, &mut attached).await;
+    attached.open();
+    let changed = match result {
+        Ok(changed) => changed,
+        Err(error) => {
+            attached.follower.finish_soon().await;
+            return Err(error);
+        }
+    };
+    attached.follower.seal();
+    if changed.interrupted {
+        return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
+    }
+    loop {
+        tokio::select! {
+            notice = attached.follower.notices.recv() => match notice {
+                Some(Notice::Exited { service, code, .. }) => {
+                    attached.ended.push((service, code));
+                    let failed = arguments.abort_on_container_failure && code != 0;
+                    if failed || arguments.abort_on_container_exit || arguments.exit_code_from.is_some() {
+                        return attached.stop(context, &mut scene, &mut interrupts, arguments, Some(code)).await;
+                    }
+                }
+                Some(Notice::AllEnded) | None => {
+                    attached.follower.finish().await?;
+                    return Ok(ExitStatus::SUCCESS);
+                }
+            },
+            _ = interrupts.next() => {
+                return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
+            }
+        }
+    }
+}
+
+/// Services whose output is shown.
+fn shown_services(project: &Project, arguments: &Arguments) -> anyhow::Result<Vec<ServiceName>> {
+    let selected = with_dependencies(project, &arguments.services);
+    for service in arguments.attach.iter().chain(&arguments.no_attach) {
+        if !selected.contains(service.as_str()) {
+            bail!("cannot attach to services not included in up: {service}");
+        }
+    }
+    let mut shown: BTreeSet<ServiceName> = if !arguments.attach.is_empty() {
+        names(&arguments.attach).into_iter().collect()
+    } else {
+        let named: BTreeSet<ServiceName> = names(&arguments.services).into_iter().collect();
+        let named = if named.is_empty() { project.services.keys().cloned().collect() } else { named };
+        let wants =
+            |service: &ServiceName| project.services.get(service).is_none_or(|service| service.attach != Some(false));
+        named.into_iter().filter(wants).collect()
+    };
+    if arguments.attach_dependencies {
+        let roots: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        shown.extend(with_dependencies(project, &roots));
+    }
+    for service in &arguments.no_attach {
+        shown.remove(service.as_str());
+    }
+    Ok(shown.into_iter().collect())
+}
+
+/// Services and what they depend on; all for none.
+fn with_dependencies(project: &Project, services: &[String]) -> BTreeSet<ServiceName> {
+    if services.is_empty() {
+        return project.services.keys().cloned().collect();
+    }
+    let mut open = names(services);
+    let mut found = BTreeSet::new();
+    while let Some(service) = open.pop() {
+        if let Some(definition) = project.services.get(&service) {
+            open.extend(definition.depends_on.keys().filter(|name| !found.contains(*name)).cloned());
+        }
+        found.insert(service);
+    }
+    found
+}
+
+/// Attached `up`: what is followed, and how it ends.
+struct Attached {
+    follower: Follower,
+    shown: Vec<ServiceName>,
+    tracked: Vec<ServiceName>,
+    project: String,
+    names: BTreeSet<String>,
+    opened: bool,
+    ended: Vec<(ServiceName, i64)>,
+}
+
+impl Attached {
+    async fn begin(
+        context: &Context<'_>,
+        scene: &Scene,
+        arguments: &Arguments,
+        shown: Vec<ServiceName>,
+    ) -> anyhow::Result<Self> {
+        let tracked: Vec<ServiceName> = if arguments.services.is_empty() {
+            scene.project.services.keys().cloned().collect()
+        } else {
+            names(&arguments.services)
+        };
+        let style = LogStyle {
+            prefix: !arguments.no_log_prefix,
+            colour: context.output.colour_on_stdout() && !arguments.no_color,
+            timestamps: arguments.timestamps,
+            control: !context.output.no_control_characters(),
+            apart: true,
+        };
+        let audience = Audience {
+            project: scene.project.name.clone(),
+            tracked: Some(tracked.clone()),
+            shown: Some(shown.clone()),
+            number: None,
+        };
+        // Only what comes from now on: a container that runs already has told the rest before.
+        let options = LogOptions { follow: true, tail: Some(0), ..LogOptions::default() };
+        let running = scene
+            .observed
+            .containers
+            .iter()
+            .filter(|container| container.state.is_up() && !container.one_off && container.hook.is_none())
+            .filter(|container| container.project.as_ref() == Some(&scene.project.name))
+            .map(|container| (container.clone(), options.clone()))
+            .collect();
+        let follower = Follower::start(Arc::clone(&scene.runtime), audience, style, running).await?;
+        Ok(Self {
+            follower,
+            shown,
+            tracked,
+            project: scene.project.name.to_string(),
+            names: BTreeSet::new(),
+            opened: false,
+            ended: Vec::new(),
+        })
+    }
+
+    fn open(&mut self) {
+        if !self.opened {
+            self.opened = true;
+            self.follower.attach(self.names.iter().cloned().collect());
+        }
+    }
+
+    /// Stops what was attached, after a signal (`code` is `None`) or since a container ended.
+    async fn stop(
+        mut self,
+        context: &Context<'_>,
+        scene: &mut Scene,
+        interrupts: &mut Interrupts,
+        arguments: &Arguments,
+        code: Option<i64>,
+    ) -> anyhow::Result<ExitStatus> {
+        let words = if code.is_some() {
+            "Aborting on container exit..."
+        } else {
+            "Gracefully Stopping... press Ctrl+C again to force"
+        };
+        let line = Line::new("Compose", Status::Warning, "Stopping", words);
+        match context.output.progress() {
+            ProgressMode::Json => context.output.message(line.json(false)),
+            ProgressMode::Quiet => {}
+            ProgressMode::Plain | ProgressMode::Terminal => context.output.message(line.plain()),
+        }
+        scene.observed = scene.runtime.observe(&crate::context::query(&scene.project, Wanted::CONTAINERS)).await?;
+        let timeout = crate::flags::seconds(arguments.timeout);
+        let stop = Intent::Stop(Stop { services: self.tracked.clone(), timeout });
+        let manner = Manner { urgent: code.is_none(), yields_to_logs: true, ..Manner::default() };
+        let stopped = carry_out(context, scene, stop, &manner, interrupts, &mut Nobody).await;
+        if stopped.as_ref().is_ok_and(|changed| changed.interrupted) {
+            scene.observed = scene.runtime.observe(&crate::context::query(&scene.project, Wanted::CONTAINERS)).await?;
+            let kill = Intent::Kill(Kill {
+                services: self.tracked.clone(),
+                signal: "SIGKILL".to_owned(),
+                remove_orphans: false,
+            });
+            carry_out(context, scene, kill, &manner, interrupts, &mut Nobody).await?;
+            return Ok(ExitStatus::INTERRUPTED);
+        }
+        self.follower.finish_into(&mut self.ended).await?;
+        stopped?;
+        let Some(first) = code else { return Ok(ExitStatus::INTERRUPTED) };
+        let code = match &arguments.exit_code_from {
+            // Its last end is the one that the stop has brought about, if it ran until then.
+            Some(service) => {
+                let mut own = self.ended.iter().rev().filter(|(ended, _)| ended.as_str() == service);
+                own.next().map_or(first, |(_, code)| *code)
+            }
+            None => first,
+        };
+        Ok(ExitStatus(i32::try_from(code).unwrap_or(1)))
+    }
+}
+
+impl Watcher for Attached {
+    fn plan(&mut self, plan: &Plan) {
+        let wordings = wording::of_plan(plan);
+        for step in &plan.steps {
+            let (Op::Start { .. }, Some(service)) = (&step.op, &step.service) else { continue };
+            if self.shown.contains(service)
+                && let Some(name) =
+                    wordings.get(&step.id).and_then(|wording| wording.resource.strip_prefix("Container "))
+            {
+                self.names.insert(short_name(name, &self.project, service.as_str(), None));
+            }
+        }
+        for note in &plan.notes {
+            if let Note::LeftAlone { what, container, running: true, .. } = note {
+                let service = what.rsplit_once('.').map_or(what.as_str(), |(service, _)| service);
+                if self.shown.iter().any(|shown| shown.as_str() == service) {
+                    self.names.insert(short_name(container, &self.project, service, None));
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        if let Event::Started { id } = event
+            && id.0.starts_with("start:")
+        {
+            self.open();
+        }
+    }
 }

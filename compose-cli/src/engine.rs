@@ -1,0 +1,94 @@
+//! Which engine, and connecting to it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+use compose_model::names::ProjectName;
+use compose_runtime::Runtime;
+use runtime_docker::context::{Selection, resolve};
+use runtime_docker::{DockerRuntime, Endpoint, TlsFiles};
+
+use crate::context::Context;
+
+/// The backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Backend {
+    Docker,
+    Containerd,
+}
+
+fn backend(context: &Context<'_>) -> anyhow::Result<Backend> {
+    match context.setting(context.options.runtime.as_deref(), "COMPOSE_RUNTIME") {
+        None | Some("docker") => Ok(Backend::Docker),
+        Some("containerd") => Ok(Backend::Containerd),
+        Some(other) => bail!("unknown engine {other:?}: use --runtime docker or --runtime containerd"),
+    }
+}
+
+/// Docker's configuration directory.
+pub(crate) fn config_directory(context: &Context<'_>) -> PathBuf {
+    match (context.environment.get("DOCKER_CONFIG"), context.environment.home()) {
+        (Some(directory), _) => PathBuf::from(directory),
+        (None, Some(home)) => Path::new(home).join(".docker"),
+        (None, None) => PathBuf::from("/root/.docker"),
+    }
+}
+
+fn endpoint(context: &Context<'_>) -> anyhow::Result<Endpoint> {
+    let options = context.options;
+    let environment = context.environment;
+    let get = |name: &str| environment.get(name).map(str::to_owned);
+    let selection = Selection {
+        host_flag: options.host.clone(),
+        context_flag: options.context.clone(),
+        host: get("DOCKER_HOST"),
+        context: get("DOCKER_CONTEXT"),
+        tls_verify: environment.get("DOCKER_TLS_VERIFY").is_some() || options.tlsverify,
+        tls: environment.get("DOCKER_TLS").is_some() || options.tls,
+        certificates: get("DOCKER_CERT_PATH").map(PathBuf::from),
+        config_directory: config_directory(context),
+    };
+    let mut endpoint = resolve(&selection)?;
+    if options.tlscacert.is_some() || options.tlscert.is_some() {
+        let path = |text: &Option<String>| text.as_ref().map(PathBuf::from);
+        endpoint.tls = Some(TlsFiles {
+            authority: path(&options.tlscacert),
+            certificate: path(&options.tlscert),
+            key: path(&options.tlskey),
+            skip_verification: !selection.tls_verify,
+        });
+    }
+    endpoint.api_version = get("DOCKER_API_VERSION");
+    endpoint.auth_config = get("DOCKER_AUTH_CONFIG");
+    endpoint.default_platform = get("DOCKER_DEFAULT_PLATFORM").unwrap_or_default();
+    endpoint.classic_builds = environment.get("DOCKER_BUILDKIT") == Some("0");
+    if let Some(headers) = environment.get("DOCKER_CUSTOM_HEADERS") {
+        let pairs = headers.split(',').filter_map(|pair| pair.split_once('='));
+        endpoint.headers.extend(pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())));
+    }
+    Ok(endpoint)
+}
+
+/// The engine's address without connecting, to tell engines apart.
+pub(crate) fn address(context: &Context<'_>) -> String {
+    match backend(context) {
+        Ok(Backend::Docker) => endpoint(context).map(|endpoint| endpoint.host).unwrap_or_default(),
+        _ => format!("containerd {}", context.environment.get("CONTAINERD_ADDRESS").unwrap_or_default()),
+    }
+}
+
+/// Connects. With a project the first call is the list of its containers, which is needed anyway.
+pub(crate) async fn connect(context: &Context<'_>, project: Option<&ProjectName>) -> anyhow::Result<Arc<dyn Runtime>> {
+    match backend(context)? {
+        Backend::Docker => {
+            let endpoint = endpoint(context)?;
+            let runtime = match project {
+                Some(project) => DockerRuntime::connect_observing(&endpoint, project).await?,
+                None => DockerRuntime::connect(&endpoint).await?,
+            };
+            Ok(Arc::new(runtime))
+        }
+        Backend::Containerd => bail!("the containerd engine cannot be used yet"),
+    }
+}
