@@ -33,6 +33,8 @@ pub(crate) fn dispatch(
         Verb::Pull(arguments) => block_on(commands::pull::run(context, &arguments))?,
         Verb::Push(arguments) => block_on(commands::push::run(context, &arguments))?,
         Verb::Build(arguments) => block_on(commands::build::run(context, &arguments))?,
+        Verb::Ps(arguments) => block_on(commands::ps::run(context, &arguments))?,
+        Verb::Logs(arguments) => block_on(commands::logs::run(context, &arguments))?,
         _ => anyhow::bail!("this command is not built yet"),
     }
 }

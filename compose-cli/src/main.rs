@@ -6,6 +6,7 @@
 mod args;
 mod change;
 mod commands;
+mod container_view;
 mod content;
 mod context;
 mod dispatch;

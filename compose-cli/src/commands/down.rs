@@ -53,11 +53,6 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         images,
         timeout: crate::flags::seconds(arguments.timeout),
     });
-    let nothing_known = !scene.from_files;
-    let project = scene.project.name.clone();
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
-    if changed.plan.is_empty() && nothing_known {
-        context.output.warning(&format!("Warning: No resource found to remove for project {:?}.", project.as_str()));
-    }
     Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

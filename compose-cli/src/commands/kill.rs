@@ -34,8 +34,5 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let intent =
         Intent::Kill(Kill { services: names(&arguments.services), signal: arguments.signal.clone(), remove_orphans });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
-    if changed.plan.is_empty() {
-        context.output.message("No container to kill\n");
-    }
     Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }

@@ -1,6 +1,19 @@
 //! `logs`: show the output of containers.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::bail;
 use clap::Args;
+use compose_planner::observed::Container;
+use compose_runtime::port::{Channel, Items, LogChunk, LogOptions};
+use futures_util::StreamExt as _;
+
+use crate::context::{Context, Scene, Wanted, check_services, names};
+use crate::follow::{Audience, Follower, Notice};
+use crate::invocation::ExitStatus;
+use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, short_name, without_stamp};
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,4 +48,244 @@ pub(crate) struct Arguments {
     /// Show the time of each line
     #[arg(short = 't', long)]
     pub(crate) timestamps: bool,
+}
+
+/// Shows logs.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    if arguments.index > 0 && arguments.services.len() != 1 {
+        bail!("--index requires one service to be selected");
+    }
+    let scene = context.scene(&arguments.services, Wanted::CONTAINERS).await?;
+    if scene.from_files {
+        check_services(&scene.project, &arguments.services)?;
+    }
+    let number = usize::try_from(arguments.index).ok().filter(|number| *number > 0);
+    let chosen = choose(&scene, arguments, number);
+    if let (Some(number), true, Some(service)) = (number, chosen.is_empty(), arguments.services.first()) {
+        bail!("service {service:?} is not running container #{number}");
+    }
+    let style = LogStyle {
+        prefix: !arguments.no_log_prefix,
+        colour: context.output.colour_on_stdout() && !arguments.no_color,
+        timestamps: arguments.timestamps,
+        control: !context.output.no_control_characters(),
+        apart: false,
+    };
+    let time = |text: &Option<String>| match text.as_deref() {
+        None | Some("") => Ok(String::new()),
+        Some(text) => crate::time_format::engine_time(text)
+            .ok_or_else(|| anyhow::anyhow!("invalid time {text:?}: use a timestamp, a date or a duration such as 10m")),
+    };
+    let options = LogOptions {
+        follow: arguments.follow,
+        // What is no number means "all", as in the reference.
+        tail: arguments.tail.as_deref().and_then(|tail| tail.parse().ok()),
+        timestamps: arguments.timestamps,
+        since: time(&arguments.since)?,
+        until: time(&arguments.until)?,
+    };
+    if arguments.follow {
+        return follow(&scene, arguments, style, &options, &chosen, number).await;
+    }
+    let mut interrupts = Interrupts::listen()?;
+    tokio::select! {
+        result = print(&scene, style, &options, &chosen) => result.map(|()| ExitStatus::SUCCESS),
+        _ = interrupts.next() => Ok(ExitStatus::INTERRUPTED),
+    }
+}
+
+fn choose<'a>(scene: &'a Scene, arguments: &Arguments, number: Option<usize>) -> Vec<&'a Container> {
+    let wanted = |container: &&Container| {
+        container.project.as_ref() == Some(&scene.project.name)
+            && !container.one_off
+            && container.hook.is_none()
+            && (number.is_none() || container.number == number)
+            && if arguments.services.is_empty() {
+                // Without names: the services of the file, as the reference has it; orphans are not shown.
+                !scene.from_files || scene.project.services.contains_key(&container.service)
+            } else {
+                arguments.services.iter().any(|service| service == container.service.as_str())
+            }
+    };
+    let mut chosen: Vec<&Container> = scene.observed.containers.iter().filter(wanted).collect();
+    chosen.sort_by(|a, b| (&a.service, a.number, &a.name).cmp(&(&b.service, b.number, &b.name)));
+    chosen
+}
+
+fn log_name(scene: &Scene, container: &Container) -> String {
+    short_name(container.name.as_str(), scene.project.name.as_str(), container.service.as_str(), container.number)
+}
+
+async fn follow(
+    scene: &Scene,
+    arguments: &Arguments,
+    style: LogStyle,
+    options: &LogOptions,
+    chosen: &[&Container],
+    number: Option<usize>,
+) -> anyhow::Result<ExitStatus> {
+    let mut interrupts = Interrupts::listen()?;
+    let services = if arguments.services.is_empty() && scene.from_files {
+        Some(scene.project.services.keys().cloned().collect())
+    } else if arguments.services.is_empty() {
+        None
+    } else {
+        Some(names(&arguments.services))
+    };
+    let audience = Audience { project: scene.project.name.clone(), tracked: services.clone(), shown: services, number };
+    let running = chosen.iter().map(|container| ((*container).clone(), options.clone())).collect();
+    let mut follower = Follower::start(Arc::clone(&scene.runtime), audience, style, running).await?;
+    follower.attach(Vec::new());
+    follower.seal();
+    loop {
+        tokio::select! {
+            notice = follower.notices.recv() => if matches!(notice, Some(Notice::AllEnded) | None) {
+                follower.finish().await?;
+                return Ok(ExitStatus::SUCCESS);
+            },
+            _ = interrupts.next() => {
+                follower.finish_soon().await;
+                return Ok(ExitStatus::INTERRUPTED);
+            }
+        }
+    }
+}
+
+/// Prints finished output, merged by time where there are several containers.
+async fn print(scene: &Scene, style: LogStyle, options: &LogOptions, chosen: &[&Container]) -> anyhow::Result<()> {
+    let mut view = LogView::new(style);
+    let sources: Vec<SourceId> = chosen.iter().map(|container| view.add(&log_name(scene, container))).collect();
+    let mut writer = LogWriter::default();
+    let merged = chosen.len() > 1;
+    let options = LogOptions { timestamps: options.timestamps || merged, ..options.clone() };
+    let mut streams = Vec::new();
+    for (container, source) in chosen.iter().zip(&sources) {
+        match scene.runtime.streams().logs(container.id.as_str(), &options).await {
+            Ok(items) => streams.push(Merging::new(items, *source, options.timestamps)),
+            // It vanished meanwhile, or its logging driver cannot be read; the others still count.
+            Err(error) if chosen.len() > 1 || error.is_not_found() => {
+                writer.flush()?;
+                eprint_note(scene, container, &error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut heads: BTreeMap<(Vec<u8>, usize), ()> = BTreeMap::new();
+    for (index, stream) in streams.iter_mut().enumerate() {
+        if let Some(stamp) = stream.advance().await? {
+            heads.insert((stamp, index), ());
+        }
+    }
+    // The line with the earliest time goes first; lines of one container keep their order.
+    while let Some(((_, index), ())) = heads.pop_first() {
+        let Some(stream) = streams.get_mut(index) else { continue };
+        while let Some((stamp, channel, line)) = stream.take() {
+            let line = if style.timestamps || !options.timestamps {
+                [stamp.as_slice(), line.as_slice()].concat()
+            } else {
+                line
+            };
+            view.line(stream.source, &line, writer.buffer(channel, false));
+            if writer.pending() > 64 * 1024 {
+                writer.flush()?;
+            }
+            match stream.advance().await? {
+                Some(next) => {
+                    let later = heads.first_key_value().is_some_and(|((other, _), ())| *other < next);
+                    if later {
+                        heads.insert((next, index), ());
+                        break;
+                    }
+                }
+                None => break,
+            }
+        }
+    }
+    writer.flush()?;
+    Ok(())
+}
+
+fn eprint_note(scene: &Scene, container: &Container, error: &compose_runtime::RuntimeError) {
+    let text = format!("{}: {error}\n", log_name(scene, container));
+    crate::output::Output::fallback().message(text);
+}
+
+/// The lines of one container, one at a time, with their times.
+struct Merging {
+    items: Items<LogChunk>,
+    source: SourceId,
+    splitter: LineSplitter,
+    stamped: bool,
+    ready: std::collections::VecDeque<(Vec<u8>, Channel, Vec<u8>)>,
+    ended: bool,
+    last: Vec<u8>,
+}
+
+impl Merging {
+    fn new(items: Items<LogChunk>, source: SourceId, stamped: bool) -> Self {
+        Self {
+            items,
+            source,
+            splitter: LineSplitter::new(stamped, true),
+            stamped,
+            ready: std::collections::VecDeque::new(),
+            ended: false,
+            last: Vec::new(),
+        }
+    }
+
+    /// Makes sure that a line is ready, and tells its time.
+    async fn advance(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
+        while self.ready.is_empty() && !self.ended {
+            let (ready, stamped) = (&mut self.ready, self.stamped);
+            let mut take = |channel: Channel, line: &[u8]| {
+                let (stamp, text) = if stamped { without_stamp(line) } else { (&[][..], line) };
+                let mut stamp = stamp.to_vec();
+                if !stamp.is_empty() {
+                    stamp.push(b' ');
+                }
+                ready.push_back((stamp, channel, text.to_vec()));
+            };
+            match self.items.next().await {
+                Some(chunk) => self.splitter.push(&chunk?, &mut take),
+                None => {
+                    self.ended = true;
+                    self.splitter.finish(&mut take);
+                }
+            }
+        }
+        Ok(self.ready.front().map(|(stamp, _, _)| {
+            // Engines cut trailing zeros of a second's fraction, so texts are compared padded.
+            if !stamp.is_empty() {
+                self.last = padded(stamp);
+            }
+            self.last.clone()
+        }))
+    }
+
+    fn take(&mut self) -> Option<(Vec<u8>, Channel, Vec<u8>)> {
+        self.ready.pop_front()
+    }
+}
+
+/// A time whose fraction has nine digits.
+fn padded(stamp: &[u8]) -> Vec<u8> {
+    let text = stamp.strip_suffix(b" ").unwrap_or(stamp);
+    let (whole, rest) = text.split_at(text.len().min(19));
+    let mut out = whole.to_vec();
+    let digits: Vec<u8> = rest.iter().copied().filter(u8::is_ascii_digit).collect();
+    out.push(b'.');
+    out.extend(digits.iter().copied().chain(std::iter::repeat(b'0')).take(9));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_compare_whatever_the_length_of_their_fraction() {
+        assert!(padded(b"2026-01-02T12:00:00.5Z ") > padded(b"2026-01-02T12:00:00.123456789Z "));
+        assert!(padded(b"2026-01-02T12:00:00Z ") < padded(b"2026-01-02T12:00:00.000000001Z "));
+    }
 }

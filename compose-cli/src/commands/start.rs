@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let mut interrupts = Interrupts::listen()?;
     let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("start")).await?;
+    if scene.observed.containers.is_empty() && !scene.from_files {
+        anyhow::bail!("no container found for project {:?}: not found", scene.project.name.as_str());
+    }
     let intent = Intent::Start(Start {
         services: names(&arguments.services),
         wait: arguments.wait || arguments.wait_timeout.is_some(),
