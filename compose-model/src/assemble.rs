@@ -291,11 +291,11 @@ impl Assembler<'_> {
 
     /// The documents of a file; `None` if it cannot be read or parsed, which is reported.
     pub(crate) fn read_documents(&mut self, path: &str, from: Option<(Span, &str)>) -> Option<Vec<Document>> {
-        let errors = self.diagnostics.errors().count();
+        let errors = self.diagnostics.error_count();
         match self.files.read(path) {
             Ok(content) => {
                 let documents = self.parse_documents(path, &content);
-                if self.diagnostics.errors().count() > errors { None } else { documents }
+                if self.diagnostics.error_count() > errors { None } else { documents }
             }
             Err(error) => {
                 let mut diagnostic = Diagnostic::error("unreadable-file", environment::read_error(path, &error));
@@ -440,12 +440,12 @@ impl Assembler<'_> {
             );
             return false;
         }
-        let errors = self.diagnostics.errors().count();
+        let errors = self.diagnostics.error_count();
         if !self.no_interpolate {
             let environment = Rc::clone(&model.environment);
             let lookup = |name: &str| environment.get(name).cloned();
             interpolate::interpolate(&mut root, &lookup, &self.sources, &mut self.diagnostics);
-            if self.diagnostics.errors().count() > errors {
+            if self.diagnostics.error_count() > errors {
                 return false;
             }
         }
@@ -464,7 +464,7 @@ impl Assembler<'_> {
             }
         };
         merge::unique(&mut merged, &mut self.diagnostics);
-        let complete = self.diagnostics.errors().count() == errors;
+        let complete = self.diagnostics.error_count() == errors;
         let context = ShapeContext {
             file: path,
             check: included.is_some(),

@@ -4,6 +4,7 @@
 //! on them, and spans. Text is made of it only here, by [`Diagnostic::render`]. All mistakes of a
 //! run are collected in [`Diagnostics`] and shown at once.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -234,6 +235,8 @@ impl fmt::Display for Diagnostic {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
+    /// Errors that are in `items`, so that a repeated one costs no search.
+    seen: BTreeSet<(Option<Span>, String)>,
 }
 
 impl Diagnostics {
@@ -246,7 +249,7 @@ impl Diagnostics {
     /// Adds one. The same message at the same place is kept once for errors; warnings repeat as
     /// often as the reference repeats them.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if diagnostic.severity == Severity::Error && self.items.contains(&diagnostic) {
+        if diagnostic.severity == Severity::Error && !self.seen.insert((diagnostic.span, diagnostic.message.clone())) {
             return;
         }
         self.items.push(diagnostic);
@@ -262,7 +265,13 @@ impl Diagnostics {
     /// Whether the project is refused.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.items.iter().any(|item| item.severity == Severity::Error)
+        !self.seen.is_empty()
+    }
+
+    /// How many different errors there are.
+    #[must_use]
+    pub fn error_count(&self) -> usize {
+        self.seen.len()
     }
 
     /// Everything, in the order found.

@@ -38,7 +38,7 @@ struct Chain<'a> {
     open: Vec<(String, String)>,
     /// Finished services of the document itself.
     done: BTreeMap<Arc<str>, Node>,
-    /// Services of a cycle that was reported.
+    /// Services of a cycle, or of a chain too long, that was reported.
     circular: BTreeSet<(String, String)>,
 }
 
@@ -100,7 +100,13 @@ impl Assembler<'_> {
         if chain.circular.contains(&id) {
             return None;
         }
-        if chain.open.contains(&id) || chain.open.len() >= CHAIN_LIMIT {
+        if chain.open.len() >= CHAIN_LIMIT {
+            let message = format!("more than {CHAIN_LIMIT} services extend each other");
+            self.diagnostics.push(Diagnostic::error("extends-depth", message).at(place));
+            chain.circular.extend(chain.open.iter().cloned());
+            return None;
+        }
+        if chain.open.contains(&id) {
             let mut lines = vec!["Circular reference:".to_owned()];
             for (index, (file, service)) in chain.open.iter().chain([&id]).enumerate() {
                 lines.push(format!("  {}{service} in {file}", if index == 0 { "" } else { "extends " }));

@@ -129,10 +129,10 @@ impl Assembler<'_> {
         }
         let env_files = self.include_env_files(&request, model, &directory)?;
         let mut environment = (*model.environment).clone();
-        let errors = self.diagnostics.errors().count();
+        let errors = self.diagnostics.error_count();
         let variables =
             environment::read_files(&environment, &env_files, self.files, &mut self.sources, &mut self.diagnostics);
-        if self.diagnostics.errors().count() > errors {
+        if self.diagnostics.error_count() > errors {
             return None;
         }
         environment::add_missing(&mut environment, &variables);
