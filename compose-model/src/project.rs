@@ -402,7 +402,7 @@ pub struct Dependency {
     /// Whether a failure of the dependency stops the dependent.
     pub required: bool,
     /// `x-*`.
-    #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
+    #[serde(default, rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,
 }
 

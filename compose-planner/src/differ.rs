@@ -25,7 +25,12 @@ pub(crate) fn divergence(
     // A hash that covers the identity of a container still to be made differs in any case; the
     // replacement of that container is the better reason, and it is found by the caller.
     if !late && hashes::service(&hashed) != container.config_hash {
-        return Some(Reason::Changed { changes: changes(world, service, container) });
+        let changes = changes(world, service, container);
+        // The hash covers whose namespaces are shared: nothing else differs.
+        if let (true, Some(parent)) = (changes.is_empty(), crate::select::bound_to(service).pop_first()) {
+            return Some(Reason::DependencyReplaced { service: parent.to_string() });
+        }
+        return Some(Reason::Changed { changes });
     }
     image(world, service, container)
         .or_else(|| contents(world, service, container))

@@ -3,39 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use compose_model::project::{Network, Project, Service, Volume};
-use serde::Serialize;
+use compose_model::project::{Project, Service};
 use sha2::{Digest, Sha256};
 
-/// The label value of a service, the reference's rule (SHA-256 in hex).
-pub(crate) fn service(service: &Service) -> String {
-    let mut hashed = service.clone();
-    hashed.build = None;
-    hashed.pull_policy.clear();
-    hashed.scale = None;
-    hashed.depends_on.clear();
-    hashed.profiles.clear();
-    hashed.extensions.clear();
-    if let Some(deploy) = &mut hashed.deploy {
-        deploy.replicas = None;
-    }
-    of(&hashed)
-}
-
-/// The label value of a network.
-pub(crate) fn network(network: &Network) -> String {
-    of(network)
-}
-
-/// The label value of a volume.
-pub(crate) fn volume(volume: &Volume) -> String {
-    of(volume)
-}
-
-/// SHA-256 of the compact JSON.
-fn of(value: &impl Serialize) -> String {
-    hex(&Sha256::digest(serde_json::to_vec(value).unwrap_or_default()))
-}
+pub(crate) use compose_model::canonical::{network_hash as network, service_hash as service, volume_hash as volume};
 
 /// Lower-case hex digits.
 fn hex(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@
 
 pub mod capabilities;
 mod check;
+pub mod diagram;
 mod differ;
 mod draft;
 mod error;
@@ -20,6 +21,7 @@ pub mod op;
 pub mod plan;
 pub mod reason;
 mod select;
+mod simulate;
 pub mod spec;
 pub mod text;
 mod verbs;
@@ -36,6 +38,7 @@ pub use observed::Observed;
 pub use op::{Op, OpId, Target};
 pub use plan::{Note, Plan, Step, needs_detail};
 pub use reason::Reason;
+pub use simulate::simulate;
 
 use compose_model::project::Project;
 

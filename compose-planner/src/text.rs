@@ -1,12 +1,12 @@
 //! The text of a plan, as people read it: `wave | op id | what | after | because`.
 //!
-//! Obvious edges are left out: an edge that another edge implies, and those of a replica's own
-//! chain that the identity shows already are kept only where they are the last before it.
+//! Obvious edges are left out: those that another edge of the same step implies, and the one that
+//! the reason names already.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::op::{Op, Target, Until};
+use crate::op::{Op, OpId, Target, Until};
 use crate::plan::{Consent, Note, Plan, Step};
 use crate::reason::Reason;
 use crate::spec::{ContainerSpec, MountSource};
@@ -19,10 +19,13 @@ pub fn text(plan: &Plan) -> String {
     if !plan.steps.is_empty() {
         out.push('\n');
     }
+    let steps: BTreeMap<&OpId, &Step> = plan.steps.iter().map(|step| (&step.id, step)).collect();
     let rows: Vec<[String; 5]> = plan
         .steps
         .iter()
-        .map(|step| [step.wave.to_string(), step.id.to_string(), what(&step.op), after(step), step.because.to_string()])
+        .map(|step| {
+            [step.wave.to_string(), step.id.to_string(), what(&step.op), after(step, &steps), step.because.to_string()]
+        })
         .collect();
     // A column is as wide as its widest cell, within reason: one long cell moves only its own line.
     const WIDEST: usize = 48;
@@ -263,13 +266,18 @@ fn create(spec: &ContainerSpec) -> String {
 }
 
 /// The edges worth telling.
-fn after(step: &Step) -> String {
+fn after(step: &Step, steps: &BTreeMap<&OpId, &Step>) -> String {
     // What the reason names already is not told twice.
     let told = match &step.because {
         Reason::Follows { op } => Some(op),
         _ => None,
     };
-    let list: Vec<&str> = step.after.iter().filter(|id| Some(*id) != told).map(|id| id.0.as_str()).collect();
+    // Implied by another edge, directly or by one more step between.
+    let before = |id: &OpId| steps.get(id).into_iter().flat_map(|step| &step.after);
+    let implied: BTreeSet<&OpId> =
+        step.after.iter().flat_map(before).flat_map(|id| std::iter::once(id).chain(before(id))).collect();
+    let list: Vec<&str> =
+        step.after.iter().filter(|id| Some(*id) != told && !implied.contains(id)).map(|id| id.0.as_str()).collect();
     match list.as_slice() {
         [] => String::new(),
         [first, second, third, rest @ ..] if rest.len() > 1 => {

@@ -182,6 +182,9 @@ fn prepare<'a>(
                     what: format!("build the image {}", spec.image),
                 }));
             };
+            if spec.only_if_missing && matches!(runtime.images().inspect(spec.image.as_str()).await, Ok(Some(_))) {
+                return Ending::from(Ok::<_, RuntimeError>(Completion::AlreadySo));
+            }
             let output = |line: String| context.progress(id, Progress::Output(line));
             Ending::from(builder.build(spec, context.contents, &output).await.map(|_| Completion::Done))
         }),

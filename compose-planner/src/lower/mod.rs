@@ -139,7 +139,8 @@ pub(crate) fn container(
         image,
         ..ContainerSpec::default()
     };
-    spec.late_hash = late.then(|| Box::new(hashed));
+    // The name is no part of the hash.
+    spec.late_hash = late.then(|| Box::new(Service { name: ServiceName::default(), ..hashed }));
     spec.places = places(world, &spec.service);
     Ok(spec)
 }

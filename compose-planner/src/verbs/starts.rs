@@ -10,7 +10,7 @@ use super::up::{Replica, Run};
 use crate::draft::Draft;
 use crate::error::PlanError;
 use crate::lower;
-use crate::observed::{Container, State};
+use crate::observed::{Container, Health, State};
 use crate::op::{Op, OpId, Target, Until};
 use crate::plan::Note;
 use crate::reason::Reason;
@@ -181,6 +181,10 @@ pub(crate) fn wait_for(
         && terms.condition == Condition::ServiceCompletedSuccessfully
         && replica.there.is_some_and(|there| ended_well(&there))
     {
+        return Vec::new();
+    }
+    let healthy = |there: &Container| there.state == State::Running && there.health == Health::Healthy;
+    if unmoved && terms.condition == Condition::ServiceHealthy && replica.there.is_some_and(healthy) {
         return Vec::new();
     }
     let id = await_step(draft, dependent, needed, terms, &replica.label, replica.target.clone());

@@ -71,6 +71,9 @@ pub(crate) struct Run<'w, 'a> {
     pub(crate) waited_for: Option<BTreeSet<ServiceName>>,
     /// The rest has to be planned again once the images are there.
     pub(crate) replan: bool,
+    /// Services of the scope that are only touched if a container whose namespaces or volumes
+    /// they share is replaced.
+    followers: BTreeSet<ServiceName>,
     images: images::Images,
     networks: Networks,
     volumes: Volumes,
@@ -110,11 +113,12 @@ pub(crate) fn prepare<'w, 'a>(
     for name in &scope {
         super::refuse(world, name)?;
     }
+    let followers = followers(world, up, &mut scope)?;
     let wishes = images::Wishes { build: up.build, pull: up.pull, now: up.now };
     let images = if up.images_ready {
         images::Images::default()
     } else {
-        let mut all = scope.clone();
+        let mut all: Vec<ServiceName> = scope.iter().filter(|name| !followers.contains(*name)).cloned().collect();
         all.extend(once.map(|service| service.name.clone()).filter(|name| !scope.contains(name)));
         images::plan(world, draft, &all, wishes)?
     };
@@ -135,7 +139,7 @@ pub(crate) fn prepare<'w, 'a>(
         let mounted = world.service(name).is_some_and(|service| lower::mounted_images(service).next().is_some());
         !steps.is_empty() && (mounted || !world.replicas(name).is_empty())
     });
-    let mut run = Run { images, networks, volumes, replan, ..Run::empty(world, up, draft, scope) };
+    let mut run = Run { images, networks, volumes, replan, followers, ..Run::empty(world, up, draft, scope) };
     run.peers_out_of_scope();
     run.containers()?;
     for orphan in orphans::plan(world, run.draft, up.remove_orphans, up.ignore_orphans, up.timeout) {
@@ -186,6 +190,36 @@ fn widen_to_users_of_replaced_volumes(
         *scope = select::in_order(world.project, &all, false)?;
     }
     Ok(())
+}
+
+/// Services that were not asked for but share namespaces or volumes of those that were: a
+/// replacement would leave them with a container that is gone. They are added to the scope.
+fn followers(world: &World<'_>, up: &Up, scope: &mut Vec<ServiceName>) -> Result<BTreeSet<ServiceName>, PlanError> {
+    let mut found: BTreeSet<ServiceName> = BTreeSet::new();
+    if up.no_dependencies || scope.len() == world.project.services.len() {
+        return Ok(found);
+    }
+    let mut all: BTreeSet<ServiceName> = scope.iter().cloned().collect();
+    loop {
+        let further: Vec<ServiceName> = world
+            .project
+            .services
+            .values()
+            .filter(|service| !all.contains(&service.name) && !world.replicas(&service.name).is_empty())
+            .filter(|service| select::bound_to(service).iter().any(|parent| all.contains(parent)))
+            .map(|service| service.name.clone())
+            .collect();
+        if further.is_empty() {
+            break;
+        }
+        all.extend(further.iter().cloned());
+        found.extend(further);
+    }
+    if !found.is_empty() {
+        let all: Vec<ServiceName> = all.into_iter().collect();
+        *scope = select::in_order(world.project, &all, false)?;
+    }
+    Ok(found)
 }
 
 /// Names of their own are unique and belong to one replica.
@@ -247,6 +281,7 @@ impl<'w, 'a> Run<'w, 'a> {
             providers: BTreeMap::new(),
             waited_for: None,
             replan: false,
+            followers: BTreeSet::new(),
             images: images::Images::default(),
             networks: Networks::default(),
             volumes: Volumes::default(),
@@ -305,10 +340,20 @@ impl<'w, 'a> Run<'w, 'a> {
                 self.providers.insert(name, id);
                 continue;
             }
+            let mut count = wanted(self.up, service);
+            if self.followers.contains(&name) {
+                let there = self.world.replicas(&name);
+                if !select::bound_to(service).iter().any(|parent| renewed.contains(parent)) {
+                    let list: Vec<Replica<'_>> = there.iter().map(|container| Replica::there(container)).collect();
+                    self.add_peers(&name, &list);
+                    continue;
+                }
+                count = there.len();
+            }
             let terms = Terms {
                 peers: &self.peers,
                 recreate: if named.contains(&name) { self.up.recreate } else { self.up.recreate_dependencies },
-                wanted: wanted(self.up, service),
+                wanted: count,
                 networks: &networks,
                 volumes: &volumes,
                 renewed: &renewed,
@@ -496,7 +541,10 @@ impl<'w, 'a> Run<'w, 'a> {
         let networks = networks.iter().filter_map(|key| self.networks.made_by.get(key));
         let volumes = volumes::used_by(service);
         let volumes = volumes.iter().filter_map(|key| self.volumes.made_by.get(key));
-        images.chain(networks).chain(volumes).cloned().chain(shared_with(spec)).collect()
+        // Providers tell variables that their dependents are created with.
+        let needed = select::dependencies(self.world.project, service);
+        let providers = needed.keys().filter_map(|name| self.providers.get(name));
+        images.chain(networks).chain(volumes).chain(providers).cloned().chain(shared_with(spec)).collect()
     }
 
     /// Creates a container and connects it to its further networks.

@@ -1,0 +1,7 @@
+=== file
+services:
+  web: {image: web}
+> up
+! image web second
+> up
+> up
