@@ -281,7 +281,11 @@ async fn work_that_is_done_already_is_said_to_be_so() {
         step("start:web.1", Op::Start { container: web, ports: Vec::new() }, &[]),
         step("stop:gone", Op::Stop { container: gone.clone(), timeout: None }, &[]),
         step("kill:gone", Op::Kill { container: gone.clone(), signal: "SIGKILL".into() }, &[]),
-        step("remove:gone", Op::RemoveContainer { container: gone, volumes: true, force: true }, &[]),
+        step(
+            "remove:gone",
+            Op::RemoveContainer { container: gone, volumes: true, force: true },
+            &["stop:gone", "kill:gone"],
+        ),
         step("remove-network:gone", Op::RemoveNetwork { name: "gone".into(), id: String::new() }, &[]),
         step("remove-volume:gone", Op::RemoveVolume { name: "gone".into() }, &[]),
         step("remove-image:gone", Op::RemoveImage { image: "gone".into() }, &[]),
