@@ -15,6 +15,7 @@
 
 pub mod engine;
 pub mod http;
+pub mod private_engine;
 pub mod project;
 pub mod wait;
 

@@ -161,6 +161,22 @@ impl Project {
         self.compose_with(self.program, arguments, "")
     }
 
+    /// Runs the program in a folder below the project's.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn compose_in(&self, folder: &str, arguments: &[&str]) -> Result<Run, String> {
+        let mut running = self.spawn_in(&self.folder().join(folder), self.program, arguments)?;
+        drop(running.child.stdin.take());
+        running.finish(LIMIT).map_err(|error| format!("`compose {}`: {error}", arguments.join(" ")))
+    }
+
+    /// The program that [`Project::compose`] runs.
+    #[must_use]
+    pub const fn program(&self) -> Program {
+        self.program
+    }
+
     /// Runs the reference in the same place.
     ///
     /// # Errors
@@ -193,6 +209,10 @@ impl Project {
     }
 
     fn spawn_with(&self, program: Program, arguments: &[&str]) -> Result<Running, String> {
+        self.spawn_in(self.folder(), program, arguments)
+    }
+
+    fn spawn_in(&self, folder: &Path, program: Program, arguments: &[&str]) -> Result<Running, String> {
         let path = program.path().ok_or("the environment does not name the program")?;
         let mut command = Command::new(&path);
         command
@@ -200,7 +220,7 @@ impl Project {
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", self.outer.path())
             .envs(self.environment.iter().cloned())
-            .current_dir(self.folder());
+            .current_dir(folder);
         let mut child = command
             .args(arguments)
             .stdin(Stdio::piped())

@@ -2,12 +2,16 @@
 //!
 //! A case that an engine cannot do is listed as ignored with the reason, never silently passed.
 
+mod attached;
 mod bad_input;
 mod chapter;
+mod configuration;
 mod dependencies;
 mod down;
+mod engine_restart;
 mod exec_and_run;
 mod files;
+mod images;
 mod interoperability;
 mod interruption;
 mod lifecycle;
@@ -17,9 +21,11 @@ mod plan;
 mod recreate;
 mod scale;
 mod seeing;
+mod sharing;
 mod up;
 mod volumes;
 
+use compose_tests::private_engine::PrivateEngine;
 use compose_tests::{CaseResult, Engine};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -39,6 +45,10 @@ pub struct Case {
 pub enum Needs {
     /// Nothing special.
     Any,
+    /// A Docker engine of its own, which it stops.
+    PrivateEngine,
+    /// None: what happens before an engine is spoken to. Runs once.
+    Once,
     /// What containerd does not give yet: networks, ports, health checks, restart policies.
     Docker,
     /// The Docker CLI's or the reference's presence beside a Docker engine.
@@ -57,8 +67,13 @@ macro_rules! cases {
 
 impl Needs {
     /// Why it does not apply to the engine, if it does not.
-    fn refusal(self, engine: &Engine) -> Option<&'static str> {
+    fn refusal(self, engine: &Engine, first: bool) -> Option<&'static str> {
         match self {
+            Self::Once if !first => Some("touches no engine, and runs with the first one"),
+            Self::PrivateEngine if engine.name != "docker20" => {
+                Some("stops a private engine of the system's own version, with the first Docker engine")
+            }
+            Self::PrivateEngine if !PrivateEngine::is_possible() => Some("needs the program `dockerd`"),
             Self::Docker if !engine.is_docker() => Some("needs what the containerd backend does not declare"),
             Self::Reference if !engine.is_docker() => Some("the reference drives Docker engines only"),
             Self::Reference if compose_tests::engine::setting("REFERENCE").is_none() => {
@@ -73,12 +88,16 @@ fn main() {
     let arguments = Arguments::from_args();
     let engines = Engine::all();
     let groups: &[&[Case]] = &[
+        attached::CASES,
         bad_input::CASES,
         chapter::CASES,
+        configuration::CASES,
         dependencies::CASES,
         down::CASES,
+        engine_restart::CASES,
         exec_and_run::CASES,
         files::CASES,
+        images::CASES,
         interoperability::CASES,
         interruption::CASES,
         lifecycle::CASES,
@@ -88,6 +107,7 @@ fn main() {
         recreate::CASES,
         scale::CASES,
         seeing::CASES,
+        sharing::CASES,
         up::CASES,
         volumes::CASES,
     ];
@@ -98,9 +118,9 @@ fn main() {
             let trial = Trial::test(format!("no engine::{name}"), || Ok(())).with_ignored_flag(true);
             trials.push(trial.with_kind("no engine is named by COMPOSE_TEST_..."));
         }
-        for engine in &engines {
+        for (index, engine) in engines.iter().enumerate() {
             let (case, engine) = (*case, engine.clone());
-            let refusal = case.needs.refusal(&engine);
+            let refusal = case.needs.refusal(&engine, index == 0);
             let mut trial =
                 Trial::test(format!("{}::{name}", engine.name), move || (case.run)(&engine).map_err(Failed::from));
             if let Some(reason) = refusal {
