@@ -3,6 +3,10 @@
 //! The first argument names the part. There is nothing else in it than what the
 //! examples show: replicas behind one name, services that call each other, a to-do
 //! list with a PostgreSQL server behind it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a program of its own inside a container: its environment and clock are its input"
+)]
 
 mod crypto;
 mod database;
