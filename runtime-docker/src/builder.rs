@@ -1,31 +1,62 @@
-//! Builds.
+//! Builds: through the `docker-buildx` plugin where it is installed, else the classic builder.
 
 use async_trait::async_trait;
 use compose_planner::spec::BuildSpec;
 use compose_runtime::error::Result;
-use compose_runtime::port::{Builder, ContentSource, ProgressSink};
+use compose_runtime::port::{Builder, ContentSource, Images, ProgressSink};
 
 use crate::auth::Credentials;
 use crate::endpoint::Endpoint;
+use crate::images::DockerImages;
 use crate::transport::Transport;
+use crate::{bake, classic};
 
 /// The engine's builder.
-pub(crate) struct ImageBuilder;
+pub(crate) struct ImageBuilder {
+    transport: Transport,
+    credentials: Credentials,
+    images: DockerImages,
+    endpoint: Endpoint,
+}
 
 impl ImageBuilder {
-    pub(crate) fn new(_transport: Transport, _credentials: Credentials, _endpoint: &Endpoint) -> Self {
-        Self
+    pub(crate) fn new(transport: Transport, credentials: Credentials, endpoint: &Endpoint) -> Self {
+        let images = DockerImages::new(transport.clone(), credentials.clone(), endpoint);
+        Self { transport, credentials, images, endpoint: endpoint.clone() }
     }
+}
+
+/// Whether a context is fetched by the builder.
+pub(crate) fn is_remote(context: &str) -> bool {
+    context.contains("://") || context.starts_with("git@") || context.starts_with("github.com/")
 }
 
 #[async_trait]
 impl Builder for ImageBuilder {
     async fn build(
         &self,
-        _spec: &BuildSpec,
-        _secrets: &(dyn ContentSource + Sync),
-        _output: ProgressSink<'_, String>,
+        spec: &BuildSpec,
+        secrets: &(dyn ContentSource + Sync),
+        output: ProgressSink<'_, String>,
     ) -> Result<String> {
-        Err(crate::error::unsupported("build yet"))
+        let platform = match spec.build.platforms.as_slice() {
+            [one] => one,
+            _ if !spec.platform.is_empty() => &spec.platform,
+            _ => &self.endpoint.default_platform,
+        };
+        let plugin = if self.endpoint.classic_builds { None } else { bake::plugin(&self.endpoint.config_directory) };
+        let Some(plugin) = plugin else {
+            let id = classic::build(&self.transport, &self.credentials, spec, platform, output).await?;
+            if spec.push {
+                self.images.push(&spec.image, &|progress| output(progress.status)).await?;
+            }
+            return Ok(id);
+        };
+        let told = bake::build(&plugin, &self.endpoint, spec, platform, secrets, output).await?;
+        // What the plugin calls the image's digest is not what every engine calls its identity.
+        match self.images.inspect(spec.image.as_str()).await? {
+            Some(image) => Ok(image.id),
+            None => Ok(told),
+        }
     }
 }

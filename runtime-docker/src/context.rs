@@ -100,6 +100,7 @@ pub fn load(config_directory: &Path, name: &str) -> Result<Endpoint> {
         tls: tls.then_some(files),
         config_directory: config_directory.to_owned(),
         why: format!("context \"{name}\""),
+        context: Some(name.to_owned()),
         ..Endpoint::default()
     })
 }

@@ -28,7 +28,9 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// Why this engine was chosen, for people (`DOCKER_HOST`, `context "x"`, ...).
     pub why: String,
-    /// Whether builds may use BuildKit (`DOCKER_BUILDKIT` is not `0`).
+    /// The Docker context that named it, for programs that are run for us.
+    pub context: Option<String>,
+    /// Builds use the classic builder even where BuildKit is there (`DOCKER_BUILDKIT=0`).
     pub classic_builds: bool,
     /// How long calls may take.
     pub deadlines: Deadlines,

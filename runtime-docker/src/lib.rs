@@ -6,12 +6,16 @@
 //! dictionary of request bodies; none of its types leaves this crate.
 
 mod auth;
+mod bake;
 mod builder;
 mod capabilities;
+mod classic;
 mod connect;
 mod containers;
 pub mod context;
+mod context_archive;
 mod create_body;
+mod dockerignore;
 pub mod endpoint;
 mod error;
 mod frames;

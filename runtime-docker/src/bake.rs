@@ -1,0 +1,339 @@
+//! Builds through the `docker-buildx` plugin: a bake file as JSON on its standard input.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use compose_model::project::Ulimit;
+use compose_planner::spec::{BuildSpec, FileContent};
+use compose_runtime::RuntimeError;
+use compose_runtime::error::Result;
+use compose_runtime::port::{ContentSource, ProgressSink};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+use crate::builder::is_remote;
+use crate::endpoint::Endpoint;
+use crate::error;
+
+/// Where the plugin may be, beside the user's own directory.
+const DIRECTORIES: [&str; 4] = [
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Configuration {
+    #[serde(rename = "cliPluginsExtraDirs")]
+    directories: Vec<PathBuf>,
+}
+
+/// The plugin, if it is installed.
+pub(crate) fn plugin(config_directory: &Path) -> Option<PathBuf> {
+    let text = std::fs::read(config_directory.join("config.json")).unwrap_or_default();
+    let configuration: Configuration = serde_json::from_slice(&text).unwrap_or_default();
+    let directories = [config_directory.join("cli-plugins")].into_iter().chain(configuration.directories);
+    let directories = directories.chain(DIRECTORIES.map(PathBuf::from));
+    directories.map(|directory| directory.join("docker-buildx")).find(|path| path.is_file())
+}
+
+/// A bake file with what the plugin needs beside it.
+#[derive(Debug, Default, PartialEq)]
+struct Bake {
+    file: Value,
+    /// Paths that the build may read.
+    readable: Vec<String>,
+    /// Secrets that reach the plugin through its environment: variable to content.
+    variables: BTreeMap<String, Vec<u8>>,
+    /// `network.host`, `security.insecure`.
+    entitlements: Vec<String>,
+}
+
+/// Builds an image and returns its identity as the plugin tells it, empty where it does not.
+pub(crate) async fn build(
+    plugin: &Path,
+    endpoint: &Endpoint,
+    spec: &BuildSpec,
+    platform: &str,
+    secrets: &(dyn ContentSource + Sync),
+    output: ProgressSink<'_, String>,
+) -> Result<String> {
+    let bake = bake(spec, platform, secrets)?;
+    let metadata = Scratch::new()?;
+    let mut command = tokio::process::Command::new(plugin);
+    command.args(["bake", "--file", "-", "--progress", "plain", "--metadata-file"]).arg(&metadata.0);
+    for path in &bake.readable {
+        command.arg("--allow").arg(format!("fs.read={path}"));
+    }
+    for entitlement in &bake.entitlements {
+        command.arg("--allow").arg(entitlement);
+    }
+    if !spec.builder.is_empty() {
+        command.args(["--builder", &spec.builder]);
+    }
+    match &endpoint.context {
+        Some(context) => command.env("DOCKER_CONTEXT", context).env_remove("DOCKER_HOST"),
+        None => command.env("DOCKER_HOST", crate::wire::display(endpoint)).env_remove("DOCKER_CONTEXT"),
+    };
+    if !endpoint.config_directory.as_os_str().is_empty() {
+        command.env("DOCKER_CONFIG", &endpoint.config_directory);
+    }
+    for (name, content) in &bake.variables {
+        use std::os::unix::ffi::OsStrExt;
+        if content.contains(&0) {
+            return Err(error::local(format!("the secret in `{name}` holds a zero byte and cannot be passed on")));
+        }
+        command.env(name, std::ffi::OsStr::from_bytes(content));
+    }
+    let program = plugin.display();
+    let failed = |cause: std::io::Error| error::local(format!("cannot run {program}: {cause}"));
+    let mut child = command
+        .env("USER_AGENT", concat!("compose/", env!("CARGO_PKG_VERSION")))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)?;
+    let (Some(mut input), Some(errors)) = (child.stdin.take(), child.stderr.take()) else {
+        return Err(error::local(format!("{program} was started without streams")));
+    };
+    let text = bake.file.to_string();
+    let write = async move {
+        input.write_all(text.as_bytes()).await?;
+        input.shutdown().await
+    };
+    let read = async {
+        let mut lines = BufReader::new(errors).split(b'\n');
+        let mut last = String::new();
+        while let Some(line) = lines.next_segment().await? {
+            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+            if let Some(error) = line.strip_prefix("ERROR: ") {
+                last = error.to_owned();
+            }
+            if !spec.quiet {
+                output(line);
+            }
+        }
+        Ok::<_, std::io::Error>(last)
+    };
+    let (written, read) = tokio::join!(write, read);
+    let said = read.map_err(failed)?;
+    let status = child.wait().await.map_err(failed)?;
+    if !status.success() {
+        let said = if said.is_empty() { format!("{program} ended with {status}") } else { said };
+        return Err(RuntimeError::Failed { message: format!("failed to build {}: {said}", spec.service) });
+    }
+    written.map_err(failed)?;
+    Ok(metadata.digest(&target_name(spec)))
+}
+
+/// Where the plugin writes what it has made.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let directory = std::env::temp_dir();
+        for number in 0..100 {
+            let path = directory.join(format!("compose-build-{}-{number}.json", std::process::id()));
+            match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(_) => return Ok(Self(path)),
+                Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(cause) => return Err(error::local(format!("cannot write {}: {cause}", path.display()))),
+            }
+        }
+        Err(error::local(format!("cannot find a free name in {}", directory.display())))
+    }
+
+    fn digest(&self, target: &str) -> String {
+        let text = std::fs::read(&self.0).unwrap_or_default();
+        let metadata: Value = serde_json::from_slice(&text).unwrap_or_default();
+        metadata[target]["containerimage.digest"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(cause) = std::fs::remove_file(&self.0) {
+            tracing::debug!(%cause, "a build's metadata file was not removed");
+        }
+    }
+}
+
+/// Bake's names have no dots.
+fn target_name(spec: &BuildSpec) -> String {
+    spec.service.as_str().replace('.', "_")
+}
+
+fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<Bake> {
+    let build = &spec.build;
+    let mut bake = Bake::default();
+    let mut target = Map::new();
+    let mut put = |key: &str, value: Value| {
+        let empty = match &value {
+            Value::String(text) => text.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            Value::Bool(set) => !set,
+            other => other.is_null(),
+        };
+        if !empty {
+            target.insert(key.to_owned(), value);
+        }
+    };
+    put("context", json!(build.context));
+    if build.dockerfile_inline.is_empty() {
+        let named = if build.dockerfile.is_empty() { "Dockerfile" } else { &build.dockerfile };
+        if is_remote(&build.context) {
+            put("dockerfile", json!(named));
+        } else {
+            let path = Path::new(&build.context).join(named).display().to_string();
+            put("dockerfile", json!(path));
+            bake.readable.push(path);
+        }
+    }
+    if !is_remote(&build.context) {
+        bake.readable.push(build.context.clone());
+    }
+    put("dockerfile-inline", json!(build.dockerfile_inline));
+    bake.readable.extend(build.additional_contexts.values().filter(|path| path.starts_with('/')).cloned());
+    put("contexts", json!(build.additional_contexts));
+    put("args", json!(build.args));
+    let mut labels = build.labels.clone();
+    labels.extend(spec.labels.clone());
+    put("labels", json!(labels));
+    let tags: Vec<&str> =
+        build.tags.iter().map(String::as_str).chain([spec.image.as_str()]).filter(|tag| !tag.is_empty()).collect();
+    put("tags", json!(tags));
+    put("cache-from", json!(build.cache_from));
+    put("cache-to", json!(build.cache_to));
+    put("target", json!(build.target));
+    put("network", json!(build.network));
+    put("no-cache", json!(build.no_cache));
+    put("no-cache-filter", json!(build.no_cache_filter));
+    put("pull", json!(build.pull));
+    if build.shm_size.0 > 0 {
+        put("shm-size", json!(build.shm_size.0.to_string()));
+    }
+    let ulimits: Vec<String> = build
+        .ulimits
+        .iter()
+        .map(|(name, limit)| match *limit {
+            Ulimit::Single(both) => format!("{name}={both}:{both}"),
+            Ulimit::Pair { soft, hard } => format!("{name}={soft}:{hard}"),
+        })
+        .collect();
+    put("ulimits", json!(ulimits));
+    let hosts: BTreeMap<&str, &str> = build.extra_hosts.iter().filter_map(|host| host.split_once(['=', ':'])).collect();
+    put("extra-hosts", json!(hosts));
+    bake.entitlements = build.entitlements.clone();
+    if build.privileged {
+        bake.entitlements.push("security.insecure".to_owned());
+    }
+    if build.network == "host" {
+        bake.entitlements.push("network.host".to_owned());
+    }
+    bake.entitlements.sort();
+    bake.entitlements.dedup();
+    put("entitlements", json!(bake.entitlements));
+    let platforms: Vec<&str> = match build.platforms.as_slice() {
+        [] => Some(platform).filter(|platform| !platform.is_empty()).into_iter().collect(),
+        several => several.iter().map(String::as_str).collect(),
+    };
+    let several = platforms.len() > 1;
+    put("platforms", json!(platforms));
+    let attest: Vec<String> = [("provenance", &build.provenance), ("sbom", &build.sbom)]
+        .into_iter()
+        .filter_map(|(kind, value)| match value.as_str() {
+            "" => None,
+            "false" => Some(format!("type={kind},disabled=true")),
+            "true" => Some(format!("type={kind}")),
+            attributes => Some(format!("type={kind},{attributes}")),
+        })
+        .collect();
+    put("attest", json!(attest));
+    let ssh: Vec<String> = build.ssh.iter().map(|key| format!("{}={}", key.id, key.path)).collect();
+    bake.readable.extend(build.ssh.iter().filter(|key| !key.path.is_empty()).map(|key| key.path.clone()));
+    put("ssh", json!(ssh));
+    let mut secrets = Vec::new();
+    for (index, (id, content)) in spec.secrets.iter().enumerate() {
+        let variable = match content {
+            FileContent::File { path } => {
+                bake.readable.push(path.clone());
+                secrets.push(format!("id={id},type=file,src={path}"));
+                continue;
+            }
+            FileContent::Environment { variable } => variable.clone(),
+            FileContent::Inline { .. } => format!("COMPOSE_BUILD_SECRET_{index}"),
+        };
+        // The content goes through the plugin's environment: `.env` files are ours to read.
+        bake.variables.insert(variable.clone(), source.read(content, id, true)?);
+        secrets.push(format!("id={id},type=env,env={variable}"));
+    }
+    put("secret", json!(secrets));
+    let output = match (several, spec.push) {
+        (true, push) => format!("type=image,push={push}"),
+        (false, true) => "type=registry".to_owned(),
+        (false, false) => "type=docker".to_owned(),
+    };
+    put("output", json!([output]));
+    let name = target_name(spec);
+    bake.file = json!({"group": {"default": {"targets": [name]}}, "target": {name: target}});
+    bake.readable.sort();
+    bake.readable.dedup();
+    Ok(bake)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Contents;
+
+    impl ContentSource for Contents {
+        fn read(&self, _: &FileContent, name: &str, _: bool) -> Result<Vec<u8>> {
+            Ok(format!("content of {name}").into_bytes())
+        }
+    }
+
+    #[test]
+    fn a_build_becomes_a_bake_file_without_the_secrets_content() {
+        let mut spec = BuildSpec { service: "we.b".into(), image: "shop-web".into(), ..BuildSpec::default() };
+        spec.build.context = "/src".into();
+        spec.build.args.insert("A".into(), Some("1".into()));
+        spec.build.args.insert("B".into(), None);
+        spec.build.tags.push("extra:1".into());
+        spec.build.provenance = "false".into();
+        spec.build.extra_hosts.push("far=192.0.2.1".into());
+        spec.build.ulimits.insert("nofile".into(), Ulimit::Pair { soft: 1, hard: 2 });
+        spec.labels.insert("l".into(), "v".into());
+        spec.secrets.insert("s".into(), FileContent::Environment { variable: "TOKEN".into() });
+        spec.secrets.insert("f".into(), FileContent::File { path: "/key".into() });
+        let bake = bake(&spec, "linux/amd64", &Contents).expect("a bake file");
+        assert_eq!(
+            bake.file,
+            json!({"group": {"default": {"targets": ["we_b"]}}, "target": {"we_b": {
+                "context": "/src", "dockerfile": "/src/Dockerfile", "args": {"A": "1", "B": null}, "labels": {"l": "v"},
+                "tags": ["extra:1", "shop-web"], "ulimits": ["nofile=1:2"], "extra-hosts": {"far": "192.0.2.1"},
+                "platforms": ["linux/amd64"], "attest": ["type=provenance,disabled=true"],
+                "secret": ["id=f,type=file,src=/key", "id=s,type=env,env=TOKEN"], "output": ["type=docker"],
+            }}})
+        );
+        assert!(!bake.file.to_string().contains("content of"));
+        assert_eq!(bake.variables["TOKEN"], b"content of s");
+        assert_eq!(bake.readable, ["/key", "/src", "/src/Dockerfile"]);
+    }
+
+    #[test]
+    fn the_plugin_is_found_in_the_users_directory_first() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(directory.path().join("cli-plugins")).expect("made");
+        let path = directory.path().join("cli-plugins/docker-buildx");
+        std::fs::write(&path, "").expect("written");
+        assert_eq!(plugin(directory.path()), Some(path));
+    }
+}
