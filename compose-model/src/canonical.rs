@@ -220,9 +220,34 @@ fn job_document(job: &Job, flavour: Flavour) -> Document {
         if !job.service.profiles.is_empty() {
             entries.push(("profiles".to_owned(), Document::of(&job.service.profiles)));
         }
-        entries.push(("triggers".to_owned(), Document::of(&job.triggers)));
+        entries.push(("triggers".to_owned(), triggers_document(&job.triggers, flavour)));
     }
     finish_service(document, flavour)
+}
+
+/// `triggers` are kept as they were written, but have their order of fields.
+fn triggers_document(triggers: &serde_json::Value, flavour: Flavour) -> Document {
+    const ORDER: [&str; 6] = ["manual", "schedule", "cron", "timezone", "concurrency", "missed_fires"];
+    fn ordered(document: Document, flavour: Flavour) -> Document {
+        match document {
+            Document::Mapping(mut entries) => {
+                entries.retain(|(key, _)| flavour == Flavour::Yaml || !key.starts_with("x-"));
+                entries.sort_by_cached_key(|(key, _)| {
+                    (ORDER.iter().position(|name| name == key).unwrap_or(ORDER.len()), key.clone())
+                });
+                let inner = |(key, value): (String, Document)| {
+                    let value = if key.starts_with("x-") { value } else { ordered(value, flavour) };
+                    (key, value)
+                };
+                Document::Structure(entries.into_iter().map(inner).collect())
+            }
+            Document::Sequence(items) => {
+                Document::Sequence(items.into_iter().map(|item| ordered(item, flavour)).collect())
+            }
+            other => other,
+        }
+    }
+    ordered(Document::of(triggers), flavour)
 }
 
 /// Puts the attributes of a service, job or hook into the printed order, nested ones included.

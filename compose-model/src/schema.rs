@@ -8,7 +8,6 @@
 mod attributes;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::source::SourceMap;
 use crate::tree::{Entry, Mapping, Node, Origin, Typed, Value};
 
 pub use attributes::PROJECT;
@@ -166,12 +165,12 @@ impl Names {
     }
 }
 
-/// Checks a merged, interpolated tree in short forms against [`PROJECT`].
-pub fn validate(tree: &Node, sources: &SourceMap, diagnostics: &mut Diagnostics) {
+/// Checks a merged, interpolated tree against [`PROJECT`]. `file` is named in the messages.
+pub fn validate(tree: &Node, file: &str, diagnostics: &mut Diagnostics) {
     let mut found = Vec::new();
     check(tree, &Shape::Object(&PROJECT), &mut String::new(), &mut found);
     for mistake in found {
-        diagnostics.push(mistake.into_diagnostic(sources));
+        diagnostics.push(mistake.into_diagnostic(file));
     }
 }
 
@@ -193,8 +192,7 @@ impl Mistake {
         self.path.matches('.').count()
     }
 
-    fn into_diagnostic(self, sources: &SourceMap) -> Diagnostic {
-        let file = sources.name(self.origin.span.source);
+    fn into_diagnostic(self, file: &str) -> Diagnostic {
         let message = format!("validating {file}: {} {}", self.path, self.text);
         let diagnostic = Diagnostic::error(self.code, message).at_origin(&self.origin);
         match self.help {
@@ -418,4 +416,9 @@ fn kind_names(shape: &Shape) -> String {
         [all @ .., last] if !all.is_empty() => format!("{} or {last}", all.join(", ")),
         names => names.join(""),
     }
+}
+
+/// Whether an attribute belongs to everything that becomes a container.
+pub(crate) fn is_container_attribute(name: &str) -> bool {
+    attributes::CONTAINER.field(name).is_some()
 }

@@ -66,7 +66,7 @@ pub static PROJECT: Object = Object {
 };
 
 /// Attributes of everything that becomes a container: services, jobs, `pre_start` hooks.
-static CONTAINER: Object = Object {
+pub(super) static CONTAINER: Object = Object {
     fields: &[
         ("annotations", MAP_OR_LIST),
         ("environment", MAP_OR_LIST),
