@@ -371,6 +371,9 @@ fn taken_port<'a>(message: &str, ports: &'a [(String, Place)]) -> Option<&'a Pla
     named.or(only).map(|(_, place)| place)
 }
 
+/// How many of a failed hook's last lines its error shows.
+const HOOK_LINES: usize = 20;
+
 /// Executes a `post_start` or `pre_stop` command.
 async fn run_hook(
     context: Context<'_>,
@@ -400,21 +403,28 @@ async fn run_hook(
         }
         Err(error) => return Err(error),
     };
+    let mut said = Vec::new();
     if let Some(connected) = session.session {
         let mut lines = Lines::default();
         let mut output = connected.output;
-        while let Some(chunk) = output.next().await {
-            for line in lines.push(&chunk?.bytes) {
-                context.progress(id, Progress::Output(line));
+        let mut tell = |line: String| {
+            if said.len() == HOOK_LINES {
+                said.remove(0);
             }
-        }
-        if let Some(line) = lines.rest() {
+            said.push(line.clone());
             context.progress(id, Progress::Output(line));
+        };
+        while let Some(chunk) = output.next().await {
+            lines.push(&chunk?.bytes).into_iter().for_each(&mut tell);
         }
+        lines.rest().into_iter().for_each(&mut tell);
     }
     match streams.exec_exit_code(container, &session.id).await? {
         0 => Ok(Completion::Done),
-        code => Err(RuntimeError::Failed { message: format!("{service} hook exited with status {code}") }),
+        code => {
+            let said = if said.is_empty() { String::new() } else { format!(": {}", said.join("\n")) };
+            Err(RuntimeError::Failed { message: format!("{service} hook exited with status {code}{said}") })
+        }
     }
 }
 

@@ -622,7 +622,7 @@ fn hook(moment: &str, command: &str) -> Op {
 async fn a_hook_that_fails_is_told_with_its_output_and_code() {
     let fake = Fake::default().with_image("img");
     fake.exec_result("warm up", 0, "warm\n");
-    fake.exec_result("break down", 4, "");
+    fake.exec_result("break down", 4, "it broke\n");
     let plan = plan(vec![
         network(),
         create("web.1", &["create-network:default"]),
@@ -632,7 +632,7 @@ async fn a_hook_that_fails_is_told_with_its_output_and_code() {
     ]);
     let (report, events) = run(&fake, &plan).await;
     assert_complete(&plan, &report, &events);
-    assert_eq!(texts(&report), ["hook:web.1.1: web hook exited with status 4"]);
+    assert_eq!(texts(&report), ["hook:web.1.1: web hook exited with status 4: it broke"]);
     assert!(format!("{events:?}").contains("Output(\"warm\")"));
 }
 

@@ -17,13 +17,16 @@ mod interruption;
 mod lifecycle;
 mod logs;
 mod networks;
+mod one_offs;
 mod plan;
+mod queries;
 mod recreate;
 mod scale;
 mod seeing;
 mod sharing;
 mod up;
 mod volumes;
+mod waits;
 
 use compose_tests::private_engine::PrivateEngine;
 use compose_tests::{CaseResult, Engine};
@@ -103,13 +106,16 @@ fn main() {
         lifecycle::CASES,
         logs::CASES,
         networks::CASES,
+        one_offs::CASES,
         plan::CASES,
+        queries::CASES,
         recreate::CASES,
         scale::CASES,
         seeing::CASES,
         sharing::CASES,
         up::CASES,
         volumes::CASES,
+        waits::CASES,
     ];
     let mut trials = Vec::new();
     for case in groups.iter().flat_map(|group| group.iter()) {
