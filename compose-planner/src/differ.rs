@@ -22,9 +22,8 @@ pub(crate) fn divergence(
     replaced: &BTreeSet<NetworkName>,
 ) -> Option<Reason> {
     let (hashed, late) = lower::hashed_service(world, peers, service);
-    // A hash that covers the identity of a container still to be made differs in any case; the
-    // replacement of that container is the better reason, and it is found by the caller.
-    if !late && hashes::service(&hashed) != container.config_hash {
+    // A hash that covers the identity of a container still to be made differs in any case.
+    if late || hashes::service(&hashed) != container.config_hash {
         let changes = changes(world, service, container);
         // The hash covers whose namespaces are shared: nothing else differs.
         if let (true, Some(parent)) = (changes.is_empty(), crate::select::bound_to(service).pop_first()) {
@@ -104,7 +103,8 @@ pub(crate) fn missing_networks(
     let mut missing = Vec::new();
     for key in service.networks.keys() {
         let name = world.network_name(key);
-        if replaced.contains(name.as_str()) {
+        // One that is replaced takes those along that are connected to it.
+        if replaced.contains(name.as_str()) && container.networks.contains_key(name.as_str()) {
             continue;
         }
         let current = networks::current(world, &name);

@@ -15,7 +15,7 @@ use crate::op::{Op, OpId, Target, Until};
 use crate::plan::Note;
 use crate::reason::Reason;
 use crate::select;
-use crate::world::{World, existing, state_text};
+use crate::world::{World, existing, label_of, state_text};
 
 /// Plans the starts of a run; with `start` false only what was stopped on the way is started again.
 pub(crate) fn plan(run: &mut Run<'_, '_>, start: bool) -> Result<(), PlanError> {
@@ -113,7 +113,9 @@ fn restart_dependents(run: &mut Run<'_, '_>) {
                     replica.stopped = Some(stop);
                     replica.because = Some(because.clone());
                 }
-                if let Some(stop) = replica.stopped.as_ref().or(replica.old_stop.as_ref()) {
+                // One that is replaced itself is stopped only when its successor is there, which may in
+                // turn need what is replaced: no order between the two.
+                if let Some(stop) = replica.stopped.as_ref() {
                     for before in &stops {
                         run.draft.after(before, &stop.last);
                     }
@@ -258,7 +260,7 @@ fn pre_start(
             if let Some(leftover) = leftover {
                 let found = format!("{name} is left over from an earlier run");
                 let op = Op::RemoveContainer { container: existing(leftover), volumes: false, force: true };
-                let id = OpId::new("remove", format!("{label}.old"));
+                let id = OpId::new("remove", label_of(leftover));
                 before.push(run.draft.add(id, op, Reason::Unfinished { found }, Some(&service.name)));
             }
             let made = super::up::create_steps(run.world, run.draft, create.clone(), spec, None, &because, &before);

@@ -360,23 +360,60 @@ impl<'w, 'a> Run<'w, 'a> {
             };
             let decision = replicas::decide(self.world, service, &terms);
             let mut list = Vec::new();
+            let (mut remade, mut fresh): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
             for slot in decision.slots {
+                let removed_first = match slot.fate {
+                    Fate::Remake(..) => true,
+                    Fate::Replace(..) => !self.world.capabilities.rename,
+                    _ => false,
+                };
+                if removed_first {
+                    remade.push(replica_label(&name, slot.number));
+                } else if matches!(slot.fate, Fate::Create(_)) {
+                    fresh.push(replica_label(&name, slot.number));
+                }
                 if matches!(slot.fate, Fate::Replace(..) | Fate::Remake(..) | Fate::Finish { .. }) {
                     renewed.insert(name.clone());
                 }
                 list.push(self.slot(service, slot, &networks)?);
             }
-            for (container, because) in decision.surplus {
-                self.surplus(service, container, &because);
-            }
+            let surplus: Vec<OpId> = decision
+                .surplus
+                .into_iter()
+                .map(|(container, because)| self.surplus(service, container, &because))
+                .collect();
+            self.order_removals(&remade, &fresh, &surplus);
             self.add_peers(&name, &list);
             self.replicas.insert(name, list);
         }
         Ok(())
     }
 
+    /// Where a container is removed before its successor is made, an interruption in between loses
+    /// its number. So surplus ones go first, then the highest numbers, and the lowest are made
+    /// first: what is left counts on to the same numbers.
+    fn order_removals(&mut self, remade: &[String], fresh: &[String], surplus: &[OpId]) {
+        for label in remade {
+            self.draft.after_all(&OpId::new("remove", format!("{label}.old")), surplus);
+        }
+        if let (Some(last), true) = (remade.last(), self.world.capabilities.rename) {
+            for label in fresh {
+                self.draft.after(&OpId::new("create", label), &OpId::new("create", last));
+            }
+        }
+        for pair in remade.windows(2) {
+            if let [lower, higher] = pair {
+                let remove = |label: &String| OpId::new("remove", format!("{label}.old"));
+                if self.world.capabilities.rename {
+                    self.draft.after(&remove(lower), &remove(higher));
+                    self.draft.after(&OpId::new("create", higher), &OpId::new("create", lower));
+                }
+            }
+        }
+    }
+
     /// Removes a container that has no place any more.
-    fn surplus(&mut self, service: &Service, container: &'a Container, because: &Reason) {
+    fn surplus(&mut self, service: &Service, container: &'a Container, because: &Reason) -> OpId {
         let mut label = label_of(container);
         if self.draft.has(&OpId::new("remove", &label)) || matches!(because, Reason::Unfinished { .. }) {
             label = format!("{label}.{}", short_id(container));
@@ -387,7 +424,9 @@ impl<'w, 'a> Run<'w, 'a> {
         let (stop, remove) =
             stopping::stop_and_remove(self.draft, container, Some(service), &label, self.up.timeout, false, because);
         let stop = stop.map(|stop| stop.last);
-        self.dispositions.insert(container.id.clone(), Disposition { stop, remove: Some(remove), replaced: false });
+        let disposition = Disposition { stop, remove: Some(remove.clone()), replaced: false };
+        self.dispositions.insert(container.id.clone(), disposition);
+        remove
     }
 
     /// The steps of one replica.
@@ -475,7 +514,8 @@ impl<'w, 'a> Run<'w, 'a> {
         replica.replaced = true;
         if !rename {
             // Everything that may fail before the container exists comes before the stop.
-            let before = self.needs_of(service, &spec);
+            let on_replaced = replicas::on_replaced_network(old, networks);
+            let before = if on_replaced { Vec::new() } else { self.needs_of(service, &spec) };
             let removed = self.retire(service, old, replica, &Reason::Replaced, &before);
             self.disposition(old).replaced = false;
             let id = OpId::new("create", &label);
@@ -665,6 +705,15 @@ impl<'w, 'a> Run<'w, 'a> {
             return;
         }
         let label = label_of(container);
+        if container.hook.is_some() {
+            // What a hook of an interrupted run left behind is not worth a new connection.
+            let found = format!("{} is left over from an earlier run", container.name);
+            let op = Op::RemoveContainer { container: existing(container), volumes: false, force: true };
+            let because = Reason::Unfinished { found };
+            let gone = self.draft.add(OpId::new("remove", label), op, because, Some(&container.service));
+            self.draft.after(remove, &gone);
+            return;
+        }
         let service = self.world.service(&container.service);
         let stop = match &disposition.stop {
             Some(stop) => Some(stop.clone()),
