@@ -35,6 +35,7 @@ pub(crate) fn dispatch(
         Verb::Build(arguments) => block_on(commands::build::run(context, &arguments))?,
         Verb::Ps(arguments) => block_on(commands::ps::run(context, &arguments))?,
         Verb::Logs(arguments) => block_on(commands::logs::run(context, &arguments))?,
+        Verb::Config(arguments) => commands::config::run(context, &arguments),
         _ => anyhow::bail!("this command is not built yet"),
     }
 }

@@ -11,11 +11,14 @@ use crate::tree::{Entry, Mapping, Node, Origin, Scalar, Typed, Value};
 
 /// The [`Shape`] of the Compose Specification.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SpecificationShape;
+pub struct SpecificationShape {
+    /// Takes what is there without judging it, for `config --variables`.
+    pub no_validation: bool,
+}
 
 impl Shape for SpecificationShape {
     fn canonical(&self, tree: &mut Node, context: &ShapeContext<'_>, diagnostics: &mut Diagnostics) {
-        if context.check {
+        if context.check && !self.no_validation {
             schema::validate(tree, context.file, diagnostics);
         }
         // The file of an `extends` is not checked, and what is wrong in its other services is none
@@ -28,7 +31,9 @@ impl Shape for SpecificationShape {
             return;
         }
         for_each_workload(tree, |_, _, workload| fill_workload(workload));
-        check_values(tree, diagnostics);
+        if !self.no_validation {
+            check_values(tree, diagnostics);
+        }
     }
 }
 

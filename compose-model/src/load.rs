@@ -30,6 +30,8 @@ pub struct LoadOptions {
     pub no_normalise: bool,
     /// Leaves out [`consistency`](crate::consistency).
     pub no_consistency: bool,
+    /// Leaves out the checks against the schema. Of use for [`load_model`] only.
+    pub no_validation: bool,
     /// Keeps `env_file` instead of reading it.
     pub no_env_resolution: bool,
 }
@@ -162,7 +164,8 @@ pub fn load_model(
 }
 
 fn model(options: &LoadOptions, files: &dyn Files, remote: &dyn Remote) -> Result<Assembled, Box<LoadError>> {
-    let mut assembled = assemble::assemble(&options.input, files, remote, &SpecificationShape);
+    let mut assembled =
+        assemble::assemble(&options.input, files, remote, &SpecificationShape { no_validation: options.no_validation });
     if !assembled.diagnostics.has_errors() && !options.no_normalise {
         let nothing = std::collections::BTreeMap::new();
         let environment = if options.input.no_interpolate { &nothing } else { &assembled.environment };

@@ -1,6 +1,19 @@
 //! `config`: print the resolved file.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
 use clap::Args;
+use compose_model::Project;
+use compose_model::canonical;
+use compose_model::interpolate;
+use compose_model::load::LoadOptions;
+use compose_model::names::ServiceName;
+
+use crate::context::Context;
+use crate::invocation::ExitStatus;
+use crate::loading;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -68,4 +81,176 @@ pub(crate) struct Arguments {
     /// Print the names of volumes
     #[arg(long)]
     pub(crate) volumes: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let json = match arguments.format.as_deref() {
+        None | Some("" | "yaml") => false,
+        Some("json") => true,
+        Some(other) => bail!("unsupported format \"{other}\""),
+    };
+    if arguments.resolve_image_digests || arguments.lock_image_digests {
+        bail!("pinning images to digests (--resolve-image-digests, --lock-image-digests) is not supported yet");
+    }
+    let mut options = loading::options(context)?;
+    options.no_normalise = arguments.no_normalize;
+    options.no_consistency = arguments.no_consistency;
+    options.no_env_resolution = arguments.no_env_resolution;
+    options.input.no_path_resolution = arguments.no_path_resolution;
+    let text = if arguments.variables {
+        variables(context, options, json)?
+    } else if let Some(wanted) = &arguments.hash {
+        hashes(context, options, wanted)?
+    } else if arguments.no_interpolate && !arguments.asks_for_a_list() {
+        uninterpolated(context, options, json)?
+    } else {
+        options.services.clone_from(&arguments.services);
+        options.input.no_interpolate = arguments.no_interpolate;
+        let project = loading::load_with(context, &options)?;
+        if arguments.asks_for_a_list() {
+            arguments.list(&project)
+        } else if json {
+            canonical::json(&project) + "\n"
+        } else {
+            canonical::yaml(&project)
+        }
+    };
+    if !arguments.quiet {
+        match &arguments.output {
+            Some(path) => std::fs::write(path, text).with_context(|| format!("cannot write {path}"))?,
+            None => context.output.data(text)?,
+        }
+    }
+    Ok(ExitStatus::SUCCESS)
+}
+
+impl Arguments {
+    fn asks_for_a_list(&self) -> bool {
+        self.services_only
+            || self.volumes
+            || self.networks
+            || self.models
+            || self.images
+            || self.profiles
+            || self.environment
+    }
+
+    /// The list that was asked for, one entry a line.
+    fn list(&self, project: &Project) -> String {
+        let lines: Vec<String> = if self.services_only {
+            in_dependency_order(project).into_iter().map(ToString::to_string).collect()
+        } else if self.volumes {
+            project.volumes.keys().map(ToString::to_string).collect()
+        } else if self.networks {
+            project.networks.keys().map(ToString::to_string).collect()
+        } else if self.models {
+            project.models.keys().cloned().collect()
+        } else if self.images {
+            project.services.values().map(|service| service.image_reference(&project.name)).collect()
+        } else if self.profiles {
+            let all = project.services.values().chain(project.disabled_services.values());
+            let names: BTreeSet<&String> = all.flat_map(|service| &service.profiles).collect();
+            names.into_iter().cloned().collect()
+        } else {
+            project.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        };
+        lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
+    }
+}
+
+/// Services by name, each after what it depends on.
+fn in_dependency_order(project: &Project) -> Vec<&ServiceName> {
+    let mut order = Vec::new();
+    let mut seen: BTreeSet<&ServiceName> = BTreeSet::new();
+    for start in project.services.keys() {
+        let mut open = vec![(start, false)];
+        while let Some((name, is_done)) = open.pop() {
+            if is_done {
+                order.push(name);
+                continue;
+            }
+            let Some((name, service)) = project.services.get_key_value(name) else { continue };
+            if !seen.insert(name) {
+                continue;
+            }
+            open.push((name, true));
+            open.extend(service.depends_on.keys().rev().map(|dependency| (dependency, false)));
+        }
+    }
+    order
+}
+
+fn hashes(context: &Context<'_>, mut options: LoadOptions, wanted: &str) -> anyhow::Result<String> {
+    if wanted != "*" {
+        options.services = wanted.split(',').map(str::to_owned).collect();
+    }
+    let named = options.services.clone();
+    let project = loading::load_with(context, &options)?;
+    let mut text = String::new();
+    for (name, service) in &project.services {
+        // What the named services depend on was loaded too, but was not asked for.
+        if named.is_empty() || named.iter().any(|wanted| wanted == name.as_str()) {
+            let _ = writeln!(text, "{name} {}", canonical::service_hash(service));
+        }
+    }
+    Ok(text)
+}
+
+fn uninterpolated(context: &Context<'_>, mut options: LoadOptions, json: bool) -> anyhow::Result<String> {
+    options.input.no_interpolate = true;
+    let model = loading::load_tree(context, &options)?;
+    let document = canonical::tree_document(&model.tree);
+    Ok(if json { canonical::write_json(&document) + "\n" } else { canonical::write_yaml(&document) })
+}
+
+fn variables(context: &Context<'_>, mut options: LoadOptions, json: bool) -> anyhow::Result<String> {
+    options.input.no_interpolate = true;
+    options.input.no_path_resolution = true;
+    options.no_normalise = true;
+    options.no_validation = true;
+    let model = loading::load_tree(context, &options)?;
+    let mentions = interpolate::variables(&model.tree);
+    if json {
+        let entries = mentions.iter().map(|mention| {
+            let entry = serde_json::json!({
+                "Name": mention.name,
+                "DefaultValue": mention.default,
+                "PresenceValue": mention.presence,
+                "Required": mention.required,
+            });
+            (mention.name.clone(), entry)
+        });
+        let object = serde_json::Value::Object(entries.collect());
+        return Ok(serde_json::to_string_pretty(&object)?.replace("  ", "    ") + "\n");
+    }
+    let mut rows = vec![["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"].map(str::to_owned)];
+    rows.extend(
+        mentions
+            .into_iter()
+            .map(|mention| [mention.name, mention.required.to_string(), mention.default, mention.presence]),
+    );
+    Ok(columns(&rows))
+}
+
+/// Columns of at least twenty characters with three blanks between them. The head of the last
+/// column is not padded.
+fn columns(rows: &[[String; 4]]) -> String {
+    let width = |rows: &[[String; 4]], column: usize| {
+        rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(20)
+    };
+    let body = rows.get(1..).unwrap_or_default();
+    let widths = [width(rows, 0), width(rows, 1), width(rows, 2), width(body, 3)];
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        for (column, cell) in row.iter().enumerate() {
+            if index == 0 && column == 3 {
+                text.push_str(cell);
+            } else {
+                let _ = write!(text, "{cell:<width$}", width = widths[column]);
+            }
+        }
+        text.push('\n');
+    }
+    text
 }
