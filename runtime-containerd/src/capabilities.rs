@@ -1,0 +1,66 @@
+//! What this backend can do, as the planner's data. Declared is what is true today.
+
+use std::path::PathBuf;
+
+use compose_planner::Capabilities;
+use compose_planner::capabilities::{Concurrency, RefusedAttribute};
+
+use crate::client::ENGINE;
+use crate::cni::plugin_directory;
+
+/// Attributes that cannot be honoured, with the reason that the user reads.
+const REFUSED: &[(&str, &str)] = &[
+    ("devices.cdi", "CDI devices are not supported on containerd; name device files below /dev"),
+    ("gpus", "devices by capability are not supported on containerd; name device files below `devices`"),
+    ("deploy.resources.reservations.devices", "devices by capability are not supported on containerd"),
+    ("isolation", "isolation is a Windows attribute"),
+    ("storage_opt", "containerd's snapshotters take no options for a single container"),
+    ("use_api_socket", "there is no Docker API socket on a machine that has only containerd"),
+    ("runtime", "only runc is used on containerd"),
+    ("userns_mode", "user namespaces are not supported on containerd"),
+    ("links", "links to containers of the default bridge do not exist on containerd; use a network and aliases"),
+    ("credential_spec", "credential_spec is a Windows attribute"),
+    ("init", "an init process is not supported on containerd; start one in the image, for example tini"),
+];
+
+/// The capabilities on this machine.
+pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Capabilities {
+    let networks = plugin_directory(plugin_directories).is_some();
+    let mut refused: Vec<RefusedAttribute> = REFUSED
+        .iter()
+        .map(|(attribute, reason)| RefusedAttribute {
+            attribute: (*attribute).to_owned(),
+            reason: (*reason).to_owned(),
+        })
+        .collect();
+    if !networks {
+        refused.push(RefusedAttribute {
+            attribute: "networks".to_owned(),
+            reason:
+                "no network plug-ins were found in CNI_PATH, /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni; install \
+                     them (Debian: containernetworking-plugins), or use `network_mode: host` or `none`"
+                    .to_owned(),
+        });
+    }
+    Capabilities {
+        engine: ENGINE.to_owned(),
+        version: version.to_owned(),
+        rename: true,
+        networks_at_create: true,
+        build: false,
+        registry: false,
+        health: false,
+        restart_policies: false,
+        networks,
+        published_ports: networks,
+        volumes: true,
+        pause: true,
+        volume_subpath: false,
+        image_mounts: false,
+        start_interval: false,
+        endpoint_mac_address: false,
+        interface_name: false,
+        refused,
+        concurrency: Concurrency { create: 8, remove: 8, transfer: 3, build: 1 },
+    }
+}

@@ -1,0 +1,266 @@
+//! What all parts of the backend share: the connection, the places on disk, look-ups.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Deref;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use compose_runtime::RuntimeError;
+use compose_runtime::error::Result;
+use containerd_client::services::v1::{
+    Container, GetRequest, ListContainersRequest, ListTasksRequest, UpdateContainerRequest,
+};
+use containerd_client::types::v1::Process;
+
+use crate::client::{Client, local, optional};
+use crate::image::Resolved;
+use crate::record::{EXTENSION, NAME, Record, label};
+
+/// Where things are; plain data, so that the command line reads the environment and tests choose
+/// places of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// containerd's socket (`CONTAINERD_ADDRESS`).
+    pub address: String,
+    /// containerd's namespace (`CONTAINERD_NAMESPACE`).
+    pub namespace: String,
+    /// The product's own binary, which is executed again as log process.
+    pub program: PathBuf,
+    /// Container directories and names.
+    pub data_root: PathBuf,
+    /// Volumes; nerdctl's data root, so that the tools share them.
+    pub volume_root: PathBuf,
+    /// Sockets, pipes, network namespaces, secrets: a directory that a reboot empties.
+    pub state_root: PathBuf,
+    /// Directories with network plug-ins (`CNI_PATH`), the first one that has `bridge` counts.
+    pub plugin_directories: Vec<PathBuf>,
+    /// Directory of network definitions (`NETCONFPATH`), shared with nerdctl.
+    pub network_directory: PathBuf,
+}
+
+impl Settings {
+    /// The usual places for a socket and a namespace; empty text means the default one.
+    #[must_use]
+    pub fn new(address: &str, namespace: &str, program: PathBuf) -> Self {
+        let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
+        Self {
+            address: or(address, "/run/containerd/containerd.sock"),
+            namespace: or(namespace, "default"),
+            program,
+            data_root: "/var/lib/compose".into(),
+            volume_root: "/var/lib/nerdctl".into(),
+            state_root: "/run/compose".into(),
+            plugin_directories: ["/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni"].map(PathBuf::from).into(),
+            network_directory: "/etc/cni/net.d".into(),
+        }
+    }
+}
+
+/// The backend's inside. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Core(Arc<Inner>);
+
+impl Deref for Core {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) client: Client,
+    pub(crate) settings: Settings,
+    pub(crate) snapshotter: String,
+    /// First 8 digits of the digest of the socket's path, as nerdctl: several containerds on one
+    /// machine do not get into each other's way.
+    pub(crate) address_hash: String,
+    /// Images never change under their digest.
+    pub(crate) resolved: Mutex<BTreeMap<String, Resolved>>,
+    pub(crate) execs: Mutex<BTreeMap<String, crate::exec::Running>>,
+}
+
+impl Core {
+    pub(crate) fn new(client: Client, settings: Settings, snapshotter: String) -> Self {
+        let address_hash = crate::content::digest_of(client.address().as_bytes())[7..15].to_owned();
+        Self(Arc::new(Inner {
+            client,
+            settings,
+            snapshotter,
+            address_hash,
+            resolved: Mutex::default(),
+            execs: Mutex::default(),
+        }))
+    }
+
+    /// Directory of a container that survives a reboot.
+    pub(crate) fn data_directory(&self, id: &str) -> PathBuf {
+        self.namespaced(&self.settings.data_root, "containers").join(id)
+    }
+
+    /// Directory of a container that a reboot takes.
+    pub(crate) fn state_directory(&self, id: &str) -> PathBuf {
+        self.namespaced(&self.settings.state_root, "containers").join(id)
+    }
+
+    /// Directory of the namespace's volumes.
+    pub(crate) fn volumes_directory(&self) -> PathBuf {
+        self.namespaced(&self.settings.volume_root, "volumes")
+    }
+
+    /// `root/ADDRESS/kind/NAMESPACE`.
+    pub(crate) fn namespaced(&self, root: &Path, kind: &str) -> PathBuf {
+        root.join(&self.address_hash).join(kind).join(self.client.namespace())
+    }
+
+    /// Holds a lock file of this namespace until the guard is dropped, also against other
+    /// processes.
+    pub(crate) async fn lock(&self, name: &str) -> Result<FileLock> {
+        let directory = self.namespaced(&self.settings.state_root, "locks");
+        self.lock_at(&directory, name).await
+    }
+
+    /// Holds a lock file in a directory.
+    pub(crate) async fn lock_at(&self, directory: &Path, name: &str) -> Result<FileLock> {
+        private_directory(directory)?;
+        let path = directory.join(name);
+        tokio::task::spawn_blocking(move || {
+            loop {
+                let file = File::options()
+                    .create(true)
+                    .truncate(false)
+                    .write(true)
+                    .open(&path)
+                    .map_err(|error| local(path.display(), error))?;
+                rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+                    .map_err(|error| local(path.display(), error))?;
+                // Whoever had it may have removed the file; a lock on a nameless file is none.
+                use std::os::unix::fs::MetadataExt;
+                let held = file.metadata().map(|metadata| metadata.ino()).ok();
+                if held.is_some() && std::fs::metadata(&path).map(|metadata| metadata.ino()).ok() == held {
+                    return Ok(FileLock { _file: file, path });
+                }
+            }
+        })
+        .await
+        .map_err(|error| local("lock", error))?
+    }
+
+    /// Records with the labels, and with a name or identity; one list call. No conditions: all.
+    pub(crate) async fn records(&self, filters: &[String]) -> Result<Vec<Container>> {
+        let request = self.client.request(ListContainersRequest { filters: filters.to_vec() });
+        let mut found = self.client.call("Containers.List", self.client.containers().list(request)).await?.containers;
+        found.sort_by(|left, right| left.id.cmp(&right.id));
+        Ok(found)
+    }
+
+    /// Tasks of the namespace by container; one list call.
+    pub(crate) async fn tasks(&self) -> Result<BTreeMap<String, Process>> {
+        let request = self.client.request(ListTasksRequest { filter: String::new() });
+        let tasks = self.client.call("Tasks.List", self.client.tasks().list(request)).await?.tasks;
+        // The listing names the container in `id`; `container_id` is only set by `Get`.
+        Ok(tasks.into_iter().map(|task| (task.id.clone(), task)).collect())
+    }
+
+    /// The task of a container, if there is one.
+    pub(crate) async fn task(&self, id: &str) -> Result<Option<Process>> {
+        let request = self.client.request(GetRequest { container_id: id.to_owned(), exec_id: String::new() });
+        let found = optional(self.client.call("Tasks.Get", self.client.tasks().get(request)).await)?;
+        Ok(found.and_then(|response| response.process))
+    }
+
+    /// The container with this name or identity (a unique beginning of it will do).
+    pub(crate) async fn find(&self, name: &str) -> Result<Container> {
+        let missing = || RuntimeError::NotFound { message: format!("no such container: {name}") };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(missing());
+        }
+        let mut filters = vec![format!("id=={name}"), format!("labels.\"{NAME}\"==\"{name}\"")];
+        if name.len() >= 4 && name.len() < 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            filters.push(format!("id~=\"^{name}\""));
+        }
+        let found = self.records(&filters).await?;
+        let exact = found.iter().find(|one| one.id == name || label(one, NAME) == name);
+        match (exact, found.as_slice()) {
+            (Some(exact), _) => Ok(exact.clone()),
+            (None, [single]) => Ok(single.clone()),
+            (None, []) => Err(missing()),
+            (None, _) => Err(RuntimeError::Conflict { message: format!("several containers begin with {name}") }),
+        }
+    }
+
+    /// The container and what this backend recorded of it.
+    pub(crate) async fn find_own(&self, name: &str) -> Result<(Container, Record)> {
+        let container = self.find(name).await?;
+        match Record::of(&container) {
+            Some(record) => Ok((container, record)),
+            None => Err(RuntimeError::Unsupported {
+                engine: crate::client::ENGINE.to_owned(),
+                what: format!("manage container {name}: another program made it, use that one"),
+            }),
+        }
+    }
+
+    /// Changes labels; `None` removes one.
+    pub(crate) async fn set_labels(&self, id: &str, changes: &[(&str, Option<String>)]) -> Result<()> {
+        let paths = changes.iter().map(|(key, _)| format!("labels.{key}")).collect();
+        let labels = changes.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?))).collect();
+        let container = Container { id: id.to_owned(), labels, ..Container::default() };
+        self.update(container, paths).await
+    }
+
+    /// Writes the record.
+    pub(crate) async fn set_record(&self, id: &str, record: &Record) -> Result<()> {
+        let extensions = [(EXTENSION.to_owned(), record.to_any())].into();
+        let container = Container { id: id.to_owned(), extensions, ..Container::default() };
+        self.update(container, vec![format!("extensions.{EXTENSION}")]).await
+    }
+
+    async fn update(&self, container: Container, paths: Vec<String>) -> Result<()> {
+        let request = self.client.request(UpdateContainerRequest {
+            container: Some(container),
+            update_mask: Some(prost_types::FieldMask { paths }),
+        });
+        self.client.call("Containers.Update", self.client.containers().update(request)).await?;
+        Ok(())
+    }
+}
+
+/// See [`Core::lock`].
+pub(crate) struct FileLock {
+    _file: File,
+    path: PathBuf,
+}
+
+impl FileLock {
+    /// Removes the lock file with what it guarded.
+    pub(crate) fn remove(self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// A container's name, or its identity where it has none.
+pub(crate) fn name_of(container: &Container) -> &str {
+    match label(container, NAME) {
+        "" => &container.id,
+        name => name,
+    }
+}
+
+/// Makes a directory and its parents that only root can look into.
+pub(crate) fn private_directory(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| local(path.display(), error))
+}
+
+/// Writes a file as a whole: readers see the old or the new content.
+pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = PathBuf::from(name);
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|error| local(path.display(), error))
+}

@@ -1,0 +1,444 @@
+//! Creating a container: snapshot, mounts, users, specification, record; and removing it.
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use compose_planner::labels;
+use compose_planner::op::Target;
+use compose_planner::spec::{ContainerSpec, NetworkMode};
+use compose_runtime::RuntimeError;
+use compose_runtime::error::Result;
+use compose_runtime::port::{Created, Outcome};
+use containerd_client::services::v1::container::Runtime;
+use containerd_client::services::v1::snapshots::{MountsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest};
+use containerd_client::services::v1::{Container, CreateContainerRequest, DeleteContainerRequest, Image};
+use containerd_client::types::Mount;
+use prost::Message;
+
+use crate::client::{Client, existed, local, random_hex, unsupported};
+use crate::core::{Core, private_directory};
+use crate::image::{Resolved, unpack};
+use crate::logger::{LogSettings, OPTIONS_FILE};
+use crate::mounts::Prepared;
+use crate::oci::{self, Device, Host, Input};
+use crate::record::{DESIRED, EXTENSION, NAME, Record, label};
+use crate::rootfs::{populate, read_text};
+use crate::users;
+
+/// Options of the shim for runc; the client library lacks the type.
+#[derive(Clone, PartialEq, Message)]
+struct RuncOptions {
+    #[prost(string, tag = "6")]
+    binary_name: String,
+    #[prost(bool, tag = "9")]
+    systemd_cgroup: bool,
+}
+
+/// Names that containers may have, as dockerd's.
+fn valid_name(name: &str) -> bool {
+    (2..=200).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+impl Core {
+    /// Creates a container. After an error nothing of it is left but volumes.
+    pub(crate) async fn create_container(&self, spec: &ContainerSpec) -> Result<Created> {
+        let name = spec.name.as_str();
+        if !valid_name(name) {
+            return Err(RuntimeError::Invalid { message: format!("`{name}` is no valid container name") });
+        }
+        let found = self.find_image(spec.image_id.as_ref().map_or(spec.image.as_str(), |id| id.as_str())).await?;
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.find_image(spec.image.as_str()).await?,
+        };
+        let Some((image, resolved)) = found else {
+            return Err(RuntimeError::NotFound { message: format!("no such image: {}", spec.image) });
+        };
+        // containerd knows identities alone: that names are unique is our business.
+        let names = self.lock("names").await?;
+        self.name_is_free(name).await?;
+        let id = random_hex(32)?;
+        let lease = self.client.lease().await?;
+        let created = self.create_under_lease(&lease.client, &id, spec, &image, &resolved).await;
+        if created.is_err() {
+            self.remove_snapshot(&id).await;
+            self.remove_directories(&id);
+        }
+        lease.end().await;
+        drop(names);
+        created?;
+        Ok(Created { id: id.into(), warnings: Vec::new() })
+    }
+
+    pub(crate) async fn name_is_free(&self, name: &str) -> Result<()> {
+        let holders = self.records(&[format!("labels.\"{NAME}\"==\"{name}\"")]).await?;
+        match holders.first() {
+            None => Ok(()),
+            Some(holder) => Err(RuntimeError::Conflict {
+                message: format!("the container name \"{name}\" is already in use by container {}", holder.id),
+            }),
+        }
+    }
+
+    async fn create_under_lease(
+        &self,
+        client: &Client,
+        id: &str,
+        spec: &ContainerSpec,
+        image: &Image,
+        resolved: &Resolved,
+    ) -> Result<()> {
+        unpack(client, &self.snapshotter, resolved).await?;
+        let defaults = resolved.defaults();
+        let data = self.data_directory(id);
+        private_directory(&data)?;
+        let request = client.request(PrepareSnapshotRequest {
+            snapshotter: self.snapshotter.clone(),
+            key: id.to_owned(),
+            parent: resolved.chain_id(),
+            labels: Default::default(),
+        });
+        let snapshot = client.call("Snapshots.Prepare", client.snapshots().prepare(request)).await?;
+        let prepared = self.prepare_mounts(id, spec, &defaults).await?;
+        let made = self.create_record(client, id, spec, image, resolved, snapshot.mounts, &prepared).await;
+        if made.is_err() {
+            for volume in &prepared.anonymous {
+                let carried = spec.mounts.iter().any(|mount| {
+                    matches!(&mount.source, compose_planner::spec::MountSource::Anonymous { carried: Some(name), .. }
+                        if name.as_str() == volume)
+                });
+                if !carried {
+                    let _ = self.delete_volume(volume);
+                }
+            }
+        }
+        made
+    }
+
+    #[allow(clippy::too_many_arguments)] // One step of one procedure, named for its reader.
+    async fn create_record(
+        &self,
+        client: &Client,
+        id: &str,
+        spec: &ContainerSpec,
+        image: &Image,
+        resolved: &Resolved,
+        snapshot: Vec<Mount>,
+        prepared: &Prepared,
+    ) -> Result<()> {
+        let defaults = resolved.defaults();
+        let wanted_user =
+            if spec.user.is_empty() { defaults.user.clone().unwrap_or_default() } else { spec.user.clone() };
+        let (volumes, user, groups) = (prepared.populate.clone(), wanted_user.clone(), spec.group_add.clone());
+        let user = self
+            .with_root(snapshot, Vec::new(), move |root| {
+                for (path, volume) in &volumes {
+                    populate(root, path, volume)?;
+                }
+                users::resolve(&user, &groups, &read_text(root, "/etc/passwd")?, &read_text(root, "/etc/group")?)
+            })
+            .await?;
+
+        let hostname = match (&spec.network_mode, spec.hostname.as_str()) {
+            (NetworkMode::Host, "") => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            (_, "") => id[..12].to_owned(),
+            (_, own) => own.to_owned(),
+        };
+        let (network_mode, network) = self.network_of(id, spec).await?;
+        let (entrypoint, command) = oci::words(spec, &defaults);
+        let host = Host::detect();
+        let document = oci::build(Input {
+            id,
+            namespace: client.namespace(),
+            spec,
+            image: &defaults,
+            user: &user,
+            host: &host,
+            hostname: &hostname,
+            network,
+            mounts: prepared.mounts.clone(),
+            devices: devices(spec)?,
+        })?;
+        let environment: Vec<String> = serde_json::from_value(document["process"]["env"].clone()).unwrap_or_default();
+        let either = |own: &str, image: Option<&String>| {
+            if own.is_empty() { image.cloned().unwrap_or_default() } else { own.to_owned() }
+        };
+        let mut record = Record {
+            image: spec.image.as_str().to_owned(),
+            image_id: resolved.id.clone(),
+            tty: spec.tty,
+            stdin_open: spec.stdin_open,
+            stdin_once: spec.stdin_once,
+            stop_signal: either(&spec.stop_signal, defaults.stop_signal.as_ref()),
+            stop_timeout: spec.stop_grace_period.map(|period| i64::try_from(period.to_std().as_secs()).unwrap_or(10)),
+            restart: spec.restart.clone(),
+            auto_remove: spec.auto_remove,
+            healthcheck: spec.healthcheck.clone(),
+            network_mode,
+            networks: spec.networks.clone(),
+            ports: spec.ports.clone(),
+            expose: spec.expose.iter().cloned().chain(defaults.exposed_ports.unwrap_or_default().into_keys()).collect(),
+            hostname: hostname.clone(),
+            domainname: spec.domainname.clone(),
+            extra_hosts: spec.extra_hosts.clone(),
+            mounts: prepared.points.clone(),
+            anonymous: prepared.anonymous.clone(),
+            entrypoint,
+            command,
+            environment,
+            user: wanted_user,
+            working_dir: document["process"]["cwd"].as_str().unwrap_or_default().to_owned(),
+            ..Record::default()
+        };
+        record.expose.sort();
+        record.expose.dedup();
+        self.write_resolver(id, spec)?;
+        self.write_name_files(id, &record, &[])?;
+        self.write_log_options(id, spec)?;
+
+        let mut all: std::collections::HashMap<String, String> = spec.labels.clone().into_iter().collect();
+        all.entry(labels::IMAGE.to_owned()).or_insert_with(|| resolved.id.clone());
+        let networks: Vec<&str> = spec.networks.iter().map(|one| one.network.as_str()).collect();
+        let platform = crate::image::host_platform();
+        for (key, value) in [
+            (NAME, spec.name.as_str().to_owned()),
+            ("nerdctl/namespace", client.namespace().to_owned()),
+            ("nerdctl/hostname", hostname),
+            ("nerdctl/platform", format!("{}/{}", platform.os, platform.architecture)),
+            ("nerdctl/state-dir", self.data_directory(id).display().to_string()),
+            ("nerdctl/networks", serde_json::to_string(&networks).unwrap_or_default()),
+            ("nerdctl/extraHosts", serde_json::to_string(&spec.extra_hosts).unwrap_or_default()),
+            (DESIRED, "created".to_owned()),
+        ] {
+            all.insert(key.to_owned(), value);
+        }
+        let options = RuncOptions { binary_name: String::new(), systemd_cgroup: host.systemd };
+        let container = Container {
+            id: id.to_owned(),
+            labels: all,
+            image: image.name.clone(),
+            runtime: Some(Runtime {
+                name: "io.containerd.runc.v2".to_owned(),
+                options: Some(prost_types::Any {
+                    type_url: "containerd.runc.v1.Options".to_owned(),
+                    value: options.encode_to_vec(),
+                }),
+            }),
+            spec: Some(prost_types::Any {
+                type_url: "types.containerd.io/opencontainers/runtime-spec/1/Spec".to_owned(),
+                value: document.to_string().into_bytes(),
+            }),
+            snapshotter: self.snapshotter.clone(),
+            snapshot_key: id.to_owned(),
+            extensions: [(EXTENSION.to_owned(), record.to_any())].into(),
+            ..Container::default()
+        };
+        let request = client.request(CreateContainerRequest { container: Some(container) });
+        client.call("Containers.Create", client.containers().create(request)).await?;
+        Ok(())
+    }
+
+    /// The network mode for the record and the namespace's path; `None`: the host's.
+    async fn network_of(&self, id: &str, spec: &ContainerSpec) -> Result<(String, Option<PathBuf>)> {
+        Ok(match &spec.network_mode {
+            NetworkMode::Networks if spec.networks.is_empty() => ("none".to_owned(), Some(self.namespace_path(id))),
+            NetworkMode::Networks => ("networks".to_owned(), Some(self.namespace_path(id))),
+            NetworkMode::None => ("none".to_owned(), Some(self.namespace_path(id))),
+            NetworkMode::Host => ("host".to_owned(), None),
+            NetworkMode::Container(target) => {
+                let name = match target {
+                    Target::Existing { id, .. } => id.as_str(),
+                    Target::MadeBy { name, .. } | Target::Named { name } => name.as_str(),
+                };
+                let (other, record) = self.find_own(name).await?;
+                let path = match record.network_mode.as_str() {
+                    "host" => None,
+                    mode => match mode.strip_prefix("container:") {
+                        Some(shared) => Some(self.namespace_path(shared)),
+                        None => Some(self.namespace_path(&other.id)),
+                    },
+                };
+                (format!("container:{}", other.id), path)
+            }
+            NetworkMode::Engine(mode) => return Err(unsupported(&format!("use `network_mode: {mode}`"))),
+        })
+    }
+
+    fn write_log_options(&self, id: &str, spec: &ContainerSpec) -> Result<()> {
+        let directory = self.data_directory(id);
+        let mut settings =
+            LogSettings { path: directory.join(format!("{id}-json.log")), max_files: 1, ..LogSettings::default() };
+        if let Some(logging) = &spec.logging {
+            match logging.driver.as_str() {
+                "" | "json-file" | "local" => {}
+                "none" => settings.discard = true,
+                other => return Err(unsupported(&format!("use the log driver `{other}`"))),
+            }
+            let wrong = |key: &str, value: &str| RuntimeError::Invalid {
+                message: format!("invalid log option: `{key}: {value}`"),
+            };
+            for (key, value) in &logging.options {
+                match key.as_str() {
+                    "max-size" if value == "-1" => {}
+                    "max-size" => settings.max_size = size(value).ok_or_else(|| wrong(key, value))?,
+                    "max-file" => settings.max_files = value.parse().map_err(|_| wrong(key, value))?,
+                    "mode" | "compress" | "labels" | "env" | "tag" | "max-buffer-size" => {}
+                    _ => return Err(unsupported(&format!("use the log option `{key}`"))),
+                }
+            }
+        }
+        let bytes = serde_json::to_vec(&settings).map_err(|error| local(OPTIONS_FILE, error))?;
+        let path = directory.join(OPTIONS_FILE);
+        std::fs::write(&path, bytes).map_err(|error| local(path.display(), error))
+    }
+
+    /// Mounts of the container's own layer.
+    pub(crate) async fn snapshot_mounts(&self, container: &Container) -> Result<Vec<Mount>> {
+        let request = self
+            .client
+            .request(MountsRequest { snapshotter: container.snapshotter.clone(), key: container.snapshot_key.clone() });
+        Ok(self.client.call("Snapshots.Mounts", self.client.snapshots().mounts(request)).await?.mounts)
+    }
+
+    /// Removes a snapshot; the collector may have been first.
+    pub(crate) async fn remove_snapshot(&self, key: &str) {
+        let request =
+            self.client.request(RemoveSnapshotRequest { snapshotter: self.snapshotter.clone(), key: key.to_owned() });
+        if let Err(error) = existed(self.client.call("Snapshots.Remove", self.client.snapshots().remove(request)).await)
+        {
+            tracing::warn!(snapshot = key, %error, "removing a snapshot");
+        }
+    }
+
+    fn remove_directories(&self, id: &str) {
+        for directory in [self.state_directory(id), self.data_directory(id)] {
+            match std::fs::remove_dir_all(&directory) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    tracing::warn!(directory = %directory.display(), %error, "removing a container's directory");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Removes a container with all that belongs to it. The caller has made sure that its task is
+    /// gone and holds its lock.
+    pub(crate) async fn delete_container(
+        &self,
+        container: &Container,
+        mut record: Record,
+        volumes: bool,
+    ) -> Result<Outcome> {
+        self.withdraw(&container.id, &mut record).await;
+        self.detach_all(&container.id, &mut record).await;
+        let request = self.client.request(DeleteContainerRequest { id: container.id.clone() });
+        let deleted = existed(self.client.call("Containers.Delete", self.client.containers().delete(request)).await)?;
+        self.remove_snapshot(&container.snapshot_key).await;
+        self.remove_directories(&container.id);
+        if volumes {
+            for volume in &record.anonymous {
+                if let Err(error) = compose_runtime::port::Volumes::remove(self, &volume.as_str().into()).await {
+                    tracing::warn!(volume, %error, "removing an anonymous volume");
+                }
+            }
+        }
+        Ok(if deleted { Outcome::Done } else { Outcome::AlreadySo })
+    }
+
+    /// Renames a container.
+    pub(crate) async fn rename_container(&self, container: &str, to: &str) -> Result<Outcome> {
+        if !valid_name(to) {
+            return Err(RuntimeError::Invalid { message: format!("`{to}` is no valid container name") });
+        }
+        let found = self.find(container).await?;
+        if label(&found, NAME) == to {
+            return Ok(Outcome::AlreadySo);
+        }
+        let _names = self.lock("names").await?;
+        self.name_is_free(to).await?;
+        self.set_labels(&found.id, &[(NAME, Some(to.to_owned()))]).await?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// `10m`, `100k`, `1g`: powers of 1024, as dockerd reads them.
+fn size(text: &str) -> Option<u64> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.find(|character: char| !character.is_ascii_digit()).unwrap_or(lower.len());
+    let factor = match lower[digits..].trim_end_matches('b') {
+        "" => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        _ => return None,
+    };
+    lower[..digits].parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// The devices of the host that the container gets.
+fn devices(spec: &ContainerSpec) -> Result<Vec<Device>> {
+    if !spec.device_requests.is_empty() {
+        return Err(unsupported("give a container devices by capability (`gpus`, `reservations.devices`)"));
+    }
+    let mut found = Vec::new();
+    let mut add = |source: &Path, target: String, access: &str| {
+        let metadata = std::fs::metadata(source).map_err(|error| local(source.display(), error))?;
+        let kind = if metadata.file_type().is_block_device() {
+            "b"
+        } else if metadata.file_type().is_char_device() {
+            "c"
+        } else {
+            return Err(RuntimeError::Invalid { message: format!("{} is no device", source.display()) });
+        };
+        found.push(Device {
+            path: target,
+            kind,
+            major: rustix::fs::major(metadata.rdev()),
+            minor: rustix::fs::minor(metadata.rdev()),
+            mode: metadata.mode() & 0o777,
+            access: access.to_owned(),
+        });
+        Ok(())
+    };
+    for device in &spec.devices {
+        let access = if device.permissions.is_empty() { "rwm" } else { &device.permissions };
+        let target = if device.target.is_empty() { &device.source } else { &device.target };
+        let source = Path::new(&device.source);
+        if source.is_dir() {
+            for entry in std::fs::read_dir(source).map_err(|error| local(source.display(), error))?.flatten() {
+                let _ = add(&entry.path(), format!("{target}/{}", entry.file_name().to_string_lossy()), access);
+            }
+        } else {
+            add(source, target.clone(), access)?;
+        }
+    }
+    if spec.privileged {
+        for entry in std::fs::read_dir("/dev").map_err(|error| local("/dev", error))?.flatten() {
+            let _ = add(&entry.path(), entry.path().display().to_string(), "rwm");
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_dockerd_reads_them() {
+        for (text, wanted) in [("10m", Some(10 << 20)), ("1k", Some(1024)), ("5", Some(5)), ("1gb", Some(1 << 30))] {
+            assert_eq!(size(text), wanted, "{text}");
+        }
+        assert_eq!(size("ten"), None);
+    }
+
+    #[test]
+    fn container_names_cannot_be_paths_or_filters() {
+        assert!(valid_name("shop-web-1"));
+        for wrong in ["", "a", "../x", "a\"b", "-a", "a/b"] {
+            assert!(!valid_name(wrong), "{wrong}");
+        }
+    }
+}

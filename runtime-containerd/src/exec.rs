@@ -1,0 +1,246 @@
+//! Commands executed in a running container, over named pipes.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use compose_runtime::RuntimeError;
+use compose_runtime::error::Result;
+use compose_runtime::port::{Channel, ExecOptions, ExecSession, Items, LogChunk, Session, Writer};
+use containerd_client::services::v1::{
+    CloseIoRequest, Container, DeleteProcessRequest, ExecProcessRequest, ResizePtyRequest, StartRequest, WaitRequest,
+};
+use containerd_client::types::v1::Status;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::net::unix::pipe;
+use tokio::sync::watch;
+
+use crate::client::{LONG, local, random_hex};
+use crate::core::{Core, name_of, private_directory};
+use crate::lifecycle::start_failure_code;
+use crate::rootfs::{make_fifo, read_text};
+use crate::users;
+
+/// An exec that this process started.
+pub(crate) struct Running {
+    code: watch::Receiver<Option<i64>>,
+}
+
+/// Pipes of one exec; the directory goes with them.
+struct Pipes {
+    directory: PathBuf,
+}
+
+impl Drop for Pipes {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Core {
+    /// The OCI description of the process, from the container's own.
+    async fn exec_process(&self, container: &Container, pid: u32, options: &ExecOptions) -> Result<Value> {
+        let document: Value =
+            container.spec.as_ref().and_then(|spec| serde_json::from_slice(&spec.value).ok()).unwrap_or(Value::Null);
+        let mut process = document["process"].clone();
+        process["terminal"] = options.tty.into();
+        process["args"] = json!(options.command);
+        if !options.working_dir.is_empty() {
+            process["cwd"] = options.working_dir.clone().into();
+        }
+        let mut environment: Vec<String> = serde_json::from_value(process["env"].clone()).unwrap_or_default();
+        let mut set = |entry: &str| {
+            let key = entry.split('=').next().unwrap_or_default();
+            environment.retain(|other| other.split('=').next() != Some(key));
+            environment.push(entry.to_owned());
+        };
+        if options.tty {
+            set("TERM=xterm");
+        }
+        let mut bounding = process["capabilities"]["bounding"].clone();
+        if !options.user.is_empty() {
+            let root = PathBuf::from(format!("/proc/{pid}/root"));
+            let (passwd, group) = (read_text(&root, "/etc/passwd")?, read_text(&root, "/etc/group")?);
+            let user = users::resolve(&options.user, &[], &passwd, &group)?;
+            set(&format!("HOME={}", user.home));
+            let further: Vec<u32> = user.groups.iter().copied().filter(|gid| *gid != user.gid).collect();
+            process["user"] = json!({ "uid": user.uid, "gid": user.gid, "additionalGids": further });
+            let effective = if user.uid == 0 { bounding.clone() } else { json!([]) };
+            process["capabilities"] = json!({ "bounding": bounding, "effective": effective, "permitted": effective });
+        }
+        if options.privileged {
+            let spec = compose_planner::spec::ContainerSpec { privileged: true, ..Default::default() };
+            bounding = json!(crate::oci::capabilities(&spec, &crate::oci::Host::detect())?);
+            process["capabilities"] = json!({ "bounding": bounding, "effective": bounding, "permitted": bounding });
+        }
+        for entry in &options.environment {
+            if entry.contains('=') {
+                set(entry);
+            }
+        }
+        process["env"] = json!(environment);
+        Ok(process)
+    }
+
+    /// Executes a command. One that cannot be started is a session that says so and ends with the
+    /// shell's code, as with dockerd.
+    pub(crate) async fn start_exec(&self, container: &str, options: &ExecOptions) -> Result<ExecSession> {
+        let (found, _) = self.find_own(container).await?;
+        let task = self.task(&found.id).await?.filter(|task| task.status() == Status::Running);
+        let Some(task) = task else {
+            return Err(RuntimeError::Conflict { message: format!("container {} is not running", name_of(&found)) });
+        };
+        let id = random_hex(32)?;
+        let process = self.exec_process(&found, task.pid, options).await?;
+        let directory = self.state_directory(&found.id).join(format!("exec-{}", &id[..12]));
+        let pipes = Pipes { directory: directory.clone() };
+        let mut receivers = Vec::new();
+        let mut paths = [String::new(), String::new(), String::new()];
+        if !options.detach {
+            private_directory(&directory)?;
+            let names = ["stdin", "stdout", "stderr"];
+            let wanted = [options.stdin, true, !options.tty];
+            for (index, name) in names.into_iter().enumerate().filter(|(index, _)| wanted[*index]) {
+                let path = directory.join(name);
+                make_fifo(&path).map_err(|error| local(path.display(), error))?;
+                paths[index] = path.display().to_string();
+                if index > 0 {
+                    let receiver = pipe::OpenOptions::new().open_receiver(&path);
+                    let channel = if index == 1 { Channel::Stdout } else { Channel::Stderr };
+                    receivers.push((receiver.map_err(|error| local(path.display(), error))?, channel));
+                }
+            }
+        }
+        let [stdin, stdout, stderr] = paths;
+        let request = self.client.request(ExecProcessRequest {
+            container_id: found.id.clone(),
+            stdin: stdin.clone(),
+            stdout,
+            stderr,
+            terminal: options.tty,
+            spec: Some(prost_types::Any {
+                type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process".to_owned(),
+                value: process.to_string().into_bytes(),
+            }),
+            exec_id: id.clone(),
+        });
+        self.client.call_within(LONG, "Tasks.Exec", self.client.tasks().exec(request)).await?;
+        let request = self.client.request(StartRequest { container_id: found.id.clone(), exec_id: id.clone() });
+        let (sender, code) = watch::channel(None);
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Running { code });
+        let started = self.client.call_within(LONG, "Tasks.Start", self.client.tasks().start(request)).await;
+        if let Err(error) = started {
+            self.delete_exec(&found.id, &id).await;
+            let text = error.to_string();
+            if text.contains("OCI runtime exec failed") {
+                let code = start_failure_code(&text);
+                let _ = sender.send(Some(code));
+                let line = LogChunk { channel: Channel::Stderr, bytes: Bytes::from(format!("{text}\r\n")) };
+                let output: Items<LogChunk> = Box::pin(futures_util::stream::iter([Ok(line)]));
+                let session = (!options.detach).then_some(Session { output, input: None });
+                return Ok(ExecSession { id, session });
+            }
+            return Err(error);
+        }
+        if let Some((columns, rows)) = options.size {
+            let _ = self.resize_terminal(&found.id, Some(&id), columns, rows).await;
+        }
+        // The exit code is fetched whether somebody asks for it or not, so that nothing stays
+        // behind in the shim.
+        let (core, container_id, exec_id) = (self.clone(), found.id.clone(), id.clone());
+        tokio::spawn(async move {
+            let request =
+                core.client.request(WaitRequest { container_id: container_id.clone(), exec_id: exec_id.clone() });
+            let code = match core.client.tasks().wait(request).await {
+                Ok(response) => i64::from(response.into_inner().exit_status),
+                // The container went away with its processes.
+                Err(_) => 137,
+            };
+            core.delete_exec(&container_id, &exec_id).await;
+            let _ = sender.send(Some(code));
+        });
+        if options.detach {
+            return Ok(ExecSession { id, session: None });
+        }
+        let input = if options.stdin {
+            let sender = pipe::OpenOptions::new().open_sender(&stdin).map_err(|error| local(&stdin, error))?;
+            Some(self.input(sender, &found.id, &id))
+        } else {
+            None
+        };
+        let output = output_of(receivers, Some(pipes));
+        Ok(ExecSession { id, session: Some(Session { output, input }) })
+    }
+
+    /// A writer into a process's standard input; shutting it down closes the input, which the shim
+    /// keeps open otherwise.
+    pub(crate) fn input(&self, mut sender: pipe::Sender, container: &str, exec: &str) -> Writer {
+        let (near, mut far) = tokio::io::duplex(64 * 1024);
+        let (core, container_id, exec_id) = (self.clone(), container.to_owned(), exec.to_owned());
+        tokio::spawn(async move {
+            let copied = tokio::io::copy(&mut far, &mut sender).await;
+            drop(sender);
+            if copied.is_ok() {
+                let request = core.client.request(CloseIoRequest { container_id, exec_id, stdin: true });
+                let _ = core.client.call("Tasks.CloseIO", core.client.tasks().close_io(request)).await;
+            }
+        });
+        Box::pin(near)
+    }
+
+    async fn delete_exec(&self, container: &str, exec: &str) {
+        let request =
+            self.client.request(DeleteProcessRequest { container_id: container.to_owned(), exec_id: exec.to_owned() });
+        let deleted = self.client.call("Tasks.DeleteProcess", self.client.tasks().delete_process(request)).await;
+        if let Err(error) = deleted
+            && !error.is_not_found()
+        {
+            tracing::debug!(exec, %error, "deleting an ended exec");
+        }
+    }
+
+    /// Waits for the end of an exec that this process started.
+    pub(crate) async fn wait_exec(&self, exec: &str) -> Result<i64> {
+        let known = self.execs.lock().unwrap_or_else(PoisonError::into_inner).get(exec).map(|one| one.code.clone());
+        let Some(mut code) = known else {
+            return Err(RuntimeError::NotFound { message: format!("no such exec: {exec}") });
+        };
+        let value = code.wait_for(Option::is_some).await.map(|value| *value);
+        match value {
+            Ok(Some(code)) => Ok(code),
+            _ => Err(RuntimeError::Failed { message: format!("the exit code of exec {exec} is not known") }),
+        }
+    }
+
+    pub(crate) async fn resize_terminal(
+        &self,
+        container: &str,
+        exec: Option<&str>,
+        columns: u16,
+        rows: u16,
+    ) -> Result<()> {
+        let request = self.client.request(ResizePtyRequest {
+            container_id: container.to_owned(),
+            exec_id: exec.unwrap_or_default().to_owned(),
+            width: columns.into(),
+            height: rows.into(),
+        });
+        self.client.call("Tasks.ResizePty", self.client.tasks().resize_pty(request)).await
+    }
+}
+
+/// What comes out of pipes, until all of them end.
+fn output_of(receivers: Vec<(pipe::Receiver, Channel)>, pipes: Option<Pipes>) -> Items<LogChunk> {
+    let streams = receivers.into_iter().map(|(receiver, channel)| {
+        tokio_util::io::ReaderStream::with_capacity(receiver, 32 * 1024).map(move |read| match read {
+            Ok(bytes) => Ok(LogChunk { channel, bytes }),
+            Err(error) => Err(local("reading a process's output", error)),
+        })
+    });
+    let merged = futures_util::stream::select_all(streams);
+    Box::pin(merged.map(move |item| {
+        let _kept_until_the_end = &pipes;
+        item
+    }))
+}

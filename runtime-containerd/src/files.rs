@@ -1,0 +1,291 @@
+//! Files of a container from outside: archives in and out, what a path is.
+//!
+//! A running container is seen through its process's root, so with all its mounts. Of one that
+//! does not run, the snapshot is mounted with its binds in a thread's own mount namespace. All
+//! paths are resolved inside the root by the kernel.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use compose_runtime::error::Result;
+use compose_runtime::port::{PathStat, Reader};
+use containerd_client::services::v1::Container;
+use containerd_client::types::v1::Status;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fchmod, fchown, mkdirat, openat2, statat, symlinkat};
+use rustix::fs::{Gid, Uid};
+use serde_json::Value;
+
+use crate::client::local;
+use crate::core::Core;
+use crate::rootfs::{Bind, no_such_path, open_in};
+
+/// Bind mounts of the container's specification.
+fn binds(container: &Container) -> Vec<(Bind, bool)> {
+    let document: Value =
+        container.spec.as_ref().and_then(|spec| serde_json::from_slice(&spec.value).ok()).unwrap_or(Value::Null);
+    let mounts = document["mounts"].as_array().cloned().unwrap_or_default();
+    mounts
+        .iter()
+        .filter(|mount| mount["type"] == "bind")
+        .filter_map(|mount| {
+            let source = PathBuf::from(mount["source"].as_str()?);
+            let directory = source.is_dir();
+            Some((Bind { source, target: mount["destination"].as_str()?.to_owned() }, directory))
+        })
+        .collect()
+}
+
+impl Core {
+    /// Runs work with the container's root in view.
+    async fn in_container<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(File) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let container = self.find(name).await?;
+        let open = |path: &Path| File::open(path).map_err(|error| local(path.display(), error));
+        let task = self.task(&container.id).await?;
+        if let Some(task) = task.filter(|task| matches!(task.status(), Status::Running | Status::Paused)) {
+            let root = PathBuf::from(format!("/proc/{}/root", task.pid));
+            return tokio::task::spawn_blocking(move || work(open(&root)?))
+                .await
+                .map_err(|error| local("a container's files", error))?;
+        }
+        let binds = binds(&container);
+        let mounts = self.snapshot_mounts(&container).await?;
+        self.with_root(mounts, Vec::new(), move |root| {
+            for (bind, directory) in binds {
+                let view = open(root)?;
+                if !bind.source.exists() {
+                    continue;
+                }
+                let target = ensure_target(&view, &bind.target, directory)?;
+                use std::os::fd::AsRawFd;
+                rustix::mount::mount_bind_recursive(
+                    &bind.source,
+                    format!("/proc/self/fd/{}", target.as_raw_fd()).as_str(),
+                )
+                .map_err(|error| local(bind.source.display(), error))?;
+            }
+            work(open(root)?)
+        })
+        .await
+    }
+
+    /// Unpacks an archive into a directory of the container.
+    pub(crate) async fn put_files(&self, name: &str, path: &str, archive: Reader, keep_owner: bool) -> Result<()> {
+        let mut reader = tokio_util::io::SyncIoBridge::new(archive);
+        let path = path.to_owned();
+        self.in_container(name, move |root| {
+            let directory =
+                open_in(&root, &path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|_| no_such_path(&path))?;
+            let directory = File::from(directory);
+            let failed = |error: std::io::Error| local(format!("copying into {path}"), error);
+            let mut archive = tar::Archive::new(&mut reader);
+            for entry in archive.entries().map_err(failed)? {
+                let mut entry = entry.map_err(failed)?;
+                unpack_entry(&root, &directory, &path, &mut entry, keep_owner).map_err(failed)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Packs a path of the container.
+    pub(crate) async fn get_files(&self, name: &str, path: &str) -> Result<Reader> {
+        // Looked at first, so that a missing path is an error and not an empty archive.
+        if self.stat_file(name, path).await?.is_none() {
+            return Err(no_such_path(path));
+        }
+        let (writer, reader) = tokio::io::duplex(256 * 1024);
+        let mut writer = tokio_util::io::SyncIoBridge::new(writer);
+        let (core, name, path) = (self.clone(), name.to_owned(), path.to_owned());
+        tokio::spawn(async move {
+            let packed = core
+                .in_container(&name, move |root| {
+                    let base = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+                    let mut builder = tar::Builder::new(&mut writer);
+                    builder.follow_symlinks(false);
+                    let packed = pack(&root, &path, Path::new(if base.is_empty() { "." } else { &base }), &mut builder)
+                        .and_then(|()| builder.finish());
+                    drop(builder);
+                    let _ = writer.shutdown();
+                    packed.map_err(|error| local(format!("copying {path}"), error))
+                })
+                .await;
+            if let Err(error) = packed {
+                tracing::warn!(container = name, %error, "reading files of a container");
+            }
+        });
+        Ok(Box::pin(reader))
+    }
+
+    /// What a path is.
+    pub(crate) async fn stat_file(&self, name: &str, path: &str) -> Result<Option<PathStat>> {
+        let path = path.to_owned();
+        self.in_container(name, move |root| {
+            let Ok(found) = open_in(&root, &path, OFlags::PATH | OFlags::NOFOLLOW) else { return Ok(None) };
+            let stat = rustix::fs::fstat(&found).map_err(|error| local(&path, error))?;
+            let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+            let link_target = if kind == rustix::fs::FileType::Symlink {
+                let target = rustix::fs::readlinkat(&found, "", Vec::new()).map_err(|error| local(&path, error))?;
+                target.to_string_lossy().into_owned()
+            } else {
+                String::new()
+            };
+            Ok(Some(PathStat {
+                name: path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned(),
+                size: stat.st_size,
+                is_directory: kind == rustix::fs::FileType::Directory,
+                link_target,
+                mode: stat.st_mode & 0o7777,
+            }))
+        })
+        .await
+    }
+}
+
+/// Makes the directories on the way, as the runtime does for mount points, and opens the target.
+fn ensure_target(root: &File, path: &str, directory: bool) -> Result<OwnedFd> {
+    let failed = |error: rustix::io::Errno| local(format!("the mount point {path}"), error);
+    if let Ok(found) = open_in(root, path, OFlags::PATH) {
+        return Ok(found);
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let mut so_far = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let parent = open_in(root, &so_far, OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?;
+        so_far = format!("{so_far}/{part}");
+        if open_in(root, &so_far, OFlags::PATH).is_ok() {
+            continue;
+        }
+        if index + 1 < parts.len() || directory {
+            mkdirat(&parent, *part, Mode::from_raw_mode(0o755)).map_err(failed)?;
+        } else {
+            let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+            openat2(&parent, *part, flags, Mode::from_raw_mode(0o644), ResolveFlags::BENEATH).map_err(failed)?;
+        }
+    }
+    open_in(root, path, OFlags::PATH).map_err(failed)
+}
+
+/// Unpacks one entry below a directory. Existing files are written in place: they may be mounts.
+fn unpack_entry(
+    root: &File,
+    directory: &File,
+    base: &str,
+    entry: &mut tar::Entry<'_, impl Read>,
+    keep_owner: bool,
+) -> std::io::Result<()> {
+    let path = entry.path()?.into_owned();
+    let mut parts: Vec<String> = Vec::new();
+    for component in path.components() {
+        match component {
+            std::path::Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            std::path::Component::CurDir | std::path::Component::RootDir => {}
+            _ => return Err(std::io::Error::other(format!("`{}` leads out of the archive", path.display()))),
+        }
+    }
+    let Some(name) = parts.pop() else { return Ok(()) };
+    let mut parent: OwnedFd = directory.try_clone()?.into();
+    let mut parent_path = base.trim_end_matches('/').to_owned();
+    for part in &parts {
+        parent_path = format!("{parent_path}/{part}");
+        parent = match open_in(root, &parent_path, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(found) => found,
+            Err(rustix::io::Errno::NOENT) => {
+                mkdirat(&parent, part.as_str(), Mode::from_raw_mode(0o755))?;
+                open_in(root, &parent_path, OFlags::RDONLY | OFlags::DIRECTORY)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+    }
+    let full = format!("{parent_path}/{name}");
+    let header = entry.header();
+    let mode = Mode::from_raw_mode(header.mode()? & 0o7777);
+    let number = |value: std::io::Result<u64>| value.ok().and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
+    let owner = if keep_owner { (number(header.uid()), number(header.gid())) } else { (0, 0) };
+    let (uid, gid) = (Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
+    match header.entry_type() {
+        tar::EntryType::Directory => {
+            match mkdirat(&parent, name.as_str(), mode) {
+                Err(rustix::io::Errno::EXIST) => return Ok(()),
+                made => made?,
+            }
+            let made = open_in(root, &full, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            fchown(&made, uid, gid)?;
+            fchmod(&made, mode)?;
+        }
+        tar::EntryType::Symlink => {
+            let Some(target) = entry.link_name()? else { return Ok(()) };
+            match rustix::fs::unlinkat(&parent, name.as_str(), AtFlags::empty()) {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+            symlinkat(target.as_ref(), &parent, name.as_str())?;
+        }
+        kind if kind.is_file() => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let opened = openat2(&parent, name.as_str(), flags, mode, ResolveFlags::BENEATH);
+            let file = match opened {
+                // A link in the way is replaced, as dockerd does.
+                Err(rustix::io::Errno::LOOP) => {
+                    rustix::fs::unlinkat(&parent, name.as_str(), AtFlags::empty())?;
+                    openat2(&parent, name.as_str(), flags, mode, ResolveFlags::BENEATH)?
+                }
+                opened => opened?,
+            };
+            let mut file = File::from(file);
+            std::io::copy(entry, &mut file)?;
+            file.flush()?;
+            fchown(file.as_fd(), uid, gid)?;
+            fchmod(file.as_fd(), mode)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Packs a file or a tree; links are packed as links.
+fn pack(root: &File, path: &str, name: &Path, builder: &mut tar::Builder<impl Write>) -> std::io::Result<()> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+    let found = open_in(root, path, OFlags::PATH | OFlags::NOFOLLOW)?;
+    let stat = statat(&found, "", AtFlags::EMPTY_PATH)?;
+    let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(stat.st_mode & 0o7777);
+    header.set_uid(stat.st_uid.into());
+    header.set_gid(stat.st_gid.into());
+    header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
+    header.set_size(0);
+    match kind {
+        rustix::fs::FileType::Directory => {
+            header.set_entry_type(tar::EntryType::Directory);
+            builder.append_data(&mut header, name, std::io::empty())?;
+            let listing = std::fs::read_dir(format!("/proc/self/fd/{}/.", found.as_raw_fd()))?;
+            let mut children: Vec<_> = listing.flatten().map(|entry| entry.file_name()).collect();
+            children.sort();
+            for child in children {
+                let below = format!("{}/{}", path.trim_end_matches('/'), child.to_string_lossy());
+                pack(root, &below, &name.join(&child), builder)?;
+            }
+        }
+        rustix::fs::FileType::Symlink => {
+            let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
+            header.set_entry_type(tar::EntryType::Symlink);
+            builder.append_link(&mut header, name, &*target.to_string_lossy())?;
+        }
+        rustix::fs::FileType::RegularFile => {
+            let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
+            let size = file.metadata()?.size();
+            header.set_size(size);
+            // A file that grows meanwhile is cut; one that shrinks ends the archive with an error.
+            builder.append_data(&mut header, name, file.take(size))?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

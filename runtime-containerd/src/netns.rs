@@ -1,0 +1,107 @@
+//! Network namespaces as files, and the one netlink request that the plug-ins leave to us.
+
+use std::fs::File;
+use std::path::Path;
+
+use compose_runtime::error::Result;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+
+use crate::client::local;
+
+/// Type of the file system that namespaces are files of.
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
+/// Whether a namespace is kept at the path. After a reboot an empty file may be left there.
+pub(crate) fn exists(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|found| i64::try_from(found.f_type).is_ok_and(|kind| kind == NSFS_MAGIC))
+}
+
+/// Makes a network namespace and keeps it at the path.
+pub(crate) async fn create(path: &Path) -> Result<()> {
+    let path = path.to_owned();
+    on_thread(move || {
+        File::create(&path).map_err(|error| local(path.display(), error))?;
+        enter_new().map_err(|error| local("a network namespace", error))?;
+        mount_bind("/proc/thread-self/ns/net", &path).map_err(|error| local(path.display(), error))
+    })
+    .await
+}
+
+/// Ends the keeping of a namespace; it is gone when nothing else uses it.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match unmount(path, UnmountFlags::DETACH) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(local(path.display(), error)),
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(local(path.display(), error)),
+        _ => Ok(()),
+    }
+}
+
+/// Runs work on a thread inside a namespace. What it opens (sockets) stays inside.
+pub(crate) async fn inside<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    use std::os::fd::AsFd;
+    let path = path.to_owned();
+    on_thread(move || {
+        let file = File::open(&path).map_err(|error| local(path.display(), error))?;
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|error| local(path.display(), error))?;
+        work()
+    })
+    .await
+}
+
+#[allow(unsafe_code)]
+fn enter_new() -> rustix::io::Result<()> {
+    // SAFETY: the call is unsafe for `CLONE_FILES` alone, which is not used.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+}
+
+/// A thread of its own: it ends with the work, so that no pool thread stays in a namespace.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("netns".to_owned())
+        .spawn(move || {
+            let _ = sender.send(work());
+        })
+        .map_err(|error| local("starting a thread", error))?;
+    receiver.await.map_err(|error| local("the thread in the network namespace", error))?
+}
+
+/// Removes a network device; one that is not there is fine.
+pub(crate) fn delete_device(name: &str) -> Result<()> {
+    use rustix::net::netlink::SocketAddrNetlink;
+    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
+    let failed = |error: rustix::io::Errno| local(format!("removing network device {name}"), error);
+    // No protocol number means NETLINK_ROUTE, which is 0.
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).map_err(failed)?;
+    let Ok(index) = rustix::net::netdevice::name_to_index(&socket, name) else { return Ok(()) };
+    // struct nlmsghdr { length, type, flags, sequence, port } and struct ifinfomsg.
+    const DELETE_LINK: u16 = 17;
+    const REQUEST_WITH_ACKNOWLEDGEMENT: u16 = 0x1 | 0x4;
+    let mut message = Vec::with_capacity(32);
+    message.extend_from_slice(&32_u32.to_ne_bytes());
+    message.extend_from_slice(&DELETE_LINK.to_ne_bytes());
+    message.extend_from_slice(&REQUEST_WITH_ACKNOWLEDGEMENT.to_ne_bytes());
+    message.extend_from_slice(&1_u32.to_ne_bytes());
+    message.extend_from_slice(&0_u32.to_ne_bytes());
+    message.extend_from_slice(&[0; 4]);
+    message.extend_from_slice(&index.to_ne_bytes());
+    message.extend_from_slice(&[0; 8]);
+    sendto(&socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map_err(failed)?;
+    let mut answer = [0; 512];
+    let (length, _) = recv(&socket, &mut answer, RecvFlags::empty()).map_err(failed)?;
+    // struct nlmsgerr follows the header; 0 is success.
+    match answer.get(16..20).filter(|_| length >= 20).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()) {
+        Some(bytes) if i32::from_ne_bytes(bytes) != 0 => {
+            Err(failed(rustix::io::Errno::from_raw_os_error(-i32::from_ne_bytes(bytes))))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,90 @@
+//! What this backend writes into a container's record in containerd, its only data base: labels
+//! for what changes and is looked for, one JSON extension for the rest.
+
+use std::collections::BTreeMap;
+
+use compose_planner::observed::MountPoint;
+use compose_planner::spec::{EndpointSpec, HealthcheckSpec, PortSpec, RestartPolicy};
+use containerd_client::services::v1::Container;
+use serde::{Deserialize, Serialize};
+
+/// The container's name; nerdctl reads it too.
+pub(crate) const NAME: &str = "nerdctl/name";
+/// Prefix of nerdctl's labels.
+pub(crate) const NERDCTL: &str = "nerdctl/";
+/// Prefix of the labels that hold the state of a container.
+pub(crate) const STATE: &str = "dev.compose.containerd/";
+/// `running` or `stopped`: what was last asked for.
+pub(crate) const DESIRED: &str = "dev.compose.containerd/desired";
+/// Exit code of the last run.
+pub(crate) const EXIT_CODE: &str = "dev.compose.containerd/exit-code";
+/// End of the last run, RFC 3339.
+pub(crate) const FINISHED: &str = "dev.compose.containerd/finished-at";
+/// Begin of the last run, RFC 3339.
+pub(crate) const STARTED: &str = "dev.compose.containerd/started-at";
+/// Why the last start failed.
+pub(crate) const ERROR: &str = "dev.compose.containerd/error";
+/// How often the restart policy has started it again.
+pub(crate) const RESTARTS: &str = "dev.compose.containerd/restart-count";
+/// What the health check says.
+pub(crate) const HEALTH: &str = "dev.compose.containerd/health";
+/// `true` while the restart policy is about to start it again.
+pub(crate) const RESTARTING: &str = "dev.compose.containerd/restarting";
+
+/// The extension's key and type.
+pub(crate) const EXTENSION: &str = "dev.compose.containerd/record";
+const TYPE: &str = "dev.compose.containerd.Record";
+
+/// See the module's head.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Record {
+    pub(crate) image: String,
+    pub(crate) image_id: String,
+    pub(crate) tty: bool,
+    pub(crate) stdin_open: bool,
+    pub(crate) stdin_once: bool,
+    pub(crate) stop_signal: String,
+    /// Seconds; `None`: the default.
+    pub(crate) stop_timeout: Option<i64>,
+    pub(crate) restart: RestartPolicy,
+    pub(crate) auto_remove: bool,
+    pub(crate) healthcheck: Option<HealthcheckSpec>,
+    /// `networks`, `none`, `host`, `container:ID`.
+    pub(crate) network_mode: String,
+    pub(crate) networks: Vec<EndpointSpec>,
+    pub(crate) ports: Vec<PortSpec>,
+    /// What `ports` became at the last start, host ports chosen.
+    pub(crate) published: Vec<compose_planner::observed::PublishedPort>,
+    pub(crate) expose: Vec<String>,
+    pub(crate) hostname: String,
+    pub(crate) domainname: String,
+    pub(crate) extra_hosts: Vec<String>,
+    pub(crate) mounts: Vec<MountPoint>,
+    pub(crate) anonymous: Vec<String>,
+    pub(crate) entrypoint: Vec<String>,
+    pub(crate) command: Vec<String>,
+    pub(crate) environment: Vec<String>,
+    pub(crate) user: String,
+    pub(crate) working_dir: String,
+    /// Results of the network plug-ins by network, for detaching.
+    pub(crate) attached: BTreeMap<String, crate::cni::Attachment>,
+}
+
+impl Record {
+    /// Reads it; `None` for a container that another program made.
+    pub(crate) fn of(container: &Container) -> Option<Self> {
+        let extension = container.extensions.get(EXTENSION)?;
+        serde_json::from_slice(&extension.value).ok()
+    }
+
+    /// As containerd's `Any`.
+    pub(crate) fn to_any(&self) -> prost_types::Any {
+        prost_types::Any { type_url: TYPE.to_owned(), value: serde_json::to_vec(self).unwrap_or_default() }
+    }
+}
+
+/// A label's value, empty where it is absent.
+pub(crate) fn label<'a>(container: &'a Container, key: &str) -> &'a str {
+    container.labels.get(key).map_or("", String::as_str)
+}
