@@ -13,6 +13,7 @@ use compose_runtime::port::ObserveQuery;
 use crate::args::RootOptions;
 use crate::environment::Environment;
 use crate::invocation::{CommandError, ExitStatus};
+use crate::loading::Scope;
 use crate::lock::ProjectLock;
 use crate::output::Output;
 
@@ -82,8 +83,8 @@ impl<'a> Context<'a> {
     ///
     /// # Errors
     /// The project does not load; every mistake is in the message.
-    pub(crate) fn load(&self, services: &[String]) -> anyhow::Result<Project> {
-        crate::loading::load(self, services)
+    pub(crate) fn load(&self, scope: Scope<'_>) -> anyhow::Result<Project> {
+        crate::loading::load(self, scope)
     }
 
     /// The project as far as it is known, the engine, and what it has of the project. For
@@ -94,7 +95,7 @@ impl<'a> Context<'a> {
                 check_name(&name)?;
                 Err(name)
             }
-            None => match self.load(services) {
+            None => match self.load(Scope::Existing(services)) {
                 Ok(project) => Ok(project),
                 // Without a readable file the variable names the project as `-p` does.
                 Err(error) => match self.environment.get("COMPOSE_PROJECT_NAME") {
@@ -130,7 +131,7 @@ impl<'a> Context<'a> {
 
     /// The project from its files, the engine, and what it has.
     pub(crate) async fn scene_of_files(&self, services: &[String], wanted: Wanted) -> anyhow::Result<Scene> {
-        let project = self.load(services)?;
+        let project = self.load(Scope::Selected(services))?;
         let lock = self.lock(&project.name, wanted.change).await;
         let runtime = self.connect(Some(&project.name)).await?;
         let query = query(&project, wanted);

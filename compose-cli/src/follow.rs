@@ -4,7 +4,7 @@
 //! One task owns the view and both output streams; a reader for each run of a container only
 //! sends what it reads. A container's exit is told after its last line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, shor
 
 /// What may wait between a reader and the view.
 const QUEUE: usize = 64;
+/// How long the last lines and exits of stopped containers are waited for.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 /// Bytes that are written at once.
 const BATCH: usize = 64 * 1024;
 
@@ -67,6 +69,8 @@ pub(crate) enum Notice {
 enum Order {
     /// Names that are about to be attached to; opens the view.
     Attach(Vec<String>),
+    /// These are about to be removed: nothing of them counts any more.
+    Forget(Vec<ContainerId>),
     /// Nothing further will be started: the end of all is the end.
     Seal,
     /// End when everything has been written.
@@ -113,6 +117,7 @@ impl Follower {
             open: false,
             finishing: false,
             told_end: false,
+            forgotten: BTreeSet::new(),
         };
         for (container, options) in running {
             state.follow_existing(&container, options);
@@ -124,6 +129,11 @@ impl Follower {
     /// Prints `Attaching to ...` and lets output through.
     pub(crate) fn attach(&self, names: Vec<String>) {
         let _ = self.orders.send(Order::Attach(names));
+    }
+
+    /// Leaves out containers that are about to be replaced or removed.
+    pub(crate) fn forget(&self, containers: Vec<ContainerId>) {
+        let _ = self.orders.send(Order::Forget(containers));
     }
 
     /// Says that nothing further will be started.
@@ -173,8 +183,8 @@ struct Followed {
     alive: bool,
     /// The exit that is told when its reader has ended.
     exit: Option<i64>,
-    /// When its last run ended, as the engine tells times.
-    ended_at: Option<String>,
+    /// When its last run ended, in nanoseconds since 1970.
+    ended_at: Option<i64>,
 }
 
 struct Following {
@@ -189,6 +199,7 @@ struct Following {
     open: bool,
     finishing: bool,
     told_end: bool,
+    forgotten: BTreeSet<ContainerId>,
 }
 
 impl Following {
@@ -200,18 +211,34 @@ impl Following {
     ) -> io::Result<()> {
         let mut events_ended = false;
         let mut orders_ended = false;
+        let mut deadline: Option<tokio::time::Instant> = None;
         loop {
+            let late = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
             // Output is held back until the view is open, so that it does not run into a live
             // display; the bounded queue then slows the readers down.
             tokio::select! {
                 biased;
                 order = orders.recv(), if !orders_ended => match order {
                     Some(Order::Attach(names)) => self.attach(&names)?,
+                    Some(Order::Forget(ids)) => {
+                        for id in ids {
+                            self.followed.remove(&id);
+                            self.forgotten.insert(id);
+                        }
+                    }
                     Some(Order::Seal) => {
                         self.sealed = true;
                         self.tell_end();
                     }
-                    Some(Order::Finish) => self.finishing = true,
+                    Some(Order::Finish) => {
+                        self.finishing = true;
+                        deadline = Some(tokio::time::Instant::now() + LAST_WORDS);
+                    }
                     Some(Order::FinishNow) => {
                         while let Ok(message) = receiver.try_recv() {
                             self.message(message)?;
@@ -225,6 +252,7 @@ impl Following {
                     // The engine has gone: the readers end by themselves.
                     Some(Err(_)) | None => events_ended = true,
                 },
+                () = late => return self.writer.flush(),
                 Some(message) = receiver.recv(), if self.open || self.finishing => {
                     self.message(message)?;
                     while let Ok(message) = receiver.try_recv() {
@@ -243,10 +271,7 @@ impl Following {
                 }
                 self.tell_end();
             }
-            if self.finishing && self.followed.values().all(|followed| !followed.reading || followed.alive) {
-                while let Ok(message) = receiver.try_recv() {
-                    self.message(message)?;
-                }
+            if self.finishing && self.is_over() {
                 return self.writer.flush();
             }
         }
@@ -310,7 +335,7 @@ impl Following {
         let number = attribute(labels::CONTAINER_NUMBER).parse().ok();
         let belongs = attribute(labels::ONEOFF) != "True" && attribute(labels::HOOK).is_empty();
         let shown = self.audience.shows(&service, number);
-        if !belongs || !(shown || self.audience.tracks(&service)) {
+        if !belongs || self.forgotten.contains(&event.container) || !(shown || self.audience.tracks(&service)) {
             return Ok(());
         }
         match event.action.as_str() {
@@ -322,14 +347,14 @@ impl Following {
                 if !shown {
                     return Ok(());
                 }
-                let since = match known {
+                let ended = match known {
                     Some((true, _)) => return Ok(()),
                     Some((false, ended)) => ended,
                     None => None,
                 };
-                let first_seen = since.is_none();
-                let options = LogOptions { follow: true, since: since.unwrap_or_default(), ..LogOptions::default() };
-                if first_seen {
+                let since = ended.map(|ended| between(ended, event.time)).unwrap_or_default();
+                let options = LogOptions { follow: true, since, ..LogOptions::default() };
+                if ended.is_none() {
                     // It may have run before this program began; that output is old.
                     let Some(followed) = self.followed.get_mut(&event.container) else { return Ok(()) };
                     followed.reading = true;
@@ -338,8 +363,16 @@ impl Following {
                     let timestamps = self.view.style().timestamps;
                     tokio::spawn(async move {
                         let found = runtime.containers().inspect(id.as_str()).await;
-                        let since = found.map(|found| found.finished_at).unwrap_or_default();
-                        let since = if since.starts_with("0001") { String::new() } else { since };
+                        let nanoseconds = |text: &str| -> Option<i64> {
+                            let time = text.parse::<jiff::Timestamp>().ok()?.as_nanosecond();
+                            i64::try_from(time).ok().filter(|time| *time > 0)
+                        };
+                        let since = found
+                            .ok()
+                            .and_then(|found| Some((nanoseconds(&found.finished_at)?, nanoseconds(&found.started_at)?)))
+                            .filter(|(ended, started)| ended < started)
+                            .map(|(ended, started)| between(ended, started))
+                            .unwrap_or_default();
                         reader(runtime, id, LogOptions { since, timestamps, ..options }, sender).await;
                     });
                 } else {
@@ -350,8 +383,7 @@ impl Following {
                 let code = attribute("exitCode").parse().unwrap_or(0);
                 let Some(followed) = self.followed.get_mut(&event.container) else { return Ok(()) };
                 followed.exit = Some(code);
-                let (seconds, rest) = (event.time.div_euclid(1_000_000_000), event.time.rem_euclid(1_000_000_000));
-                followed.ended_at = Some(format!("{seconds}.{rest:09}"));
+                followed.ended_at = Some(event.time);
                 if !followed.reading {
                     self.tell_exit(&event.container)?;
                 }
@@ -425,6 +457,11 @@ impl Following {
         Ok(())
     }
 
+    /// Whether nothing runs and everything is told.
+    fn is_over(&self) -> bool {
+        self.followed.values().all(|followed| !followed.alive && !followed.reading && followed.exit.is_none())
+    }
+
     /// Tells that all have ended, once, when nothing further is to be started.
     fn tell_end(&mut self) {
         let over =
@@ -434,6 +471,15 @@ impl Following {
             let _ = self.notices.send(Notice::AllEnded);
         }
     }
+}
+
+/// A moment between the end of one run and the start of the next, as engines read it: what was
+/// written before belongs to the old run. Last lines may be stamped a little after the end, first
+/// ones a little before the start.
+fn between(ended: i64, started: i64) -> String {
+    const MOST: i64 = 1_000_000_000;
+    let moment = ended + ((started - ended) / 2).clamp(0, MOST);
+    format!("{}.{:09}", moment.div_euclid(1_000_000_000), moment.rem_euclid(1_000_000_000))
 }
 
 /// Reads one run of a container.

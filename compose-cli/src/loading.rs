@@ -1,21 +1,55 @@
 //! From options and environment to a loaded project; its diagnostics are printed here.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use anyhow::Context as _;
 use compose_model::diagnostic::Diagnostics;
-use compose_model::files::DiskFiles;
+use compose_model::files::{DiskFiles, MemoryFiles};
 use compose_model::load::{LoadError, LoadOptions, LoadedModel, load_model};
-use compose_model::{Project, assemble};
+use compose_model::project::Service;
+use compose_model::source::SourceMap;
+use compose_model::template::Variable;
+use compose_model::{Project, assemble, dotenv};
 
 use crate::context::Context;
 use crate::invocation::{CommandError, ExitStatus};
 
-/// Loads the project. Services named on the command line are enabled whatever their profiles.
-pub(crate) fn load(context: &Context<'_>, services: &[String]) -> anyhow::Result<Project> {
+/// What of the project a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope<'a> {
+    /// Services that are named and what they depend on; all where none is named.
+    Selected(&'a [String]),
+    /// Everything, for commands on what is there already; services that are named are enabled.
+    /// Env files are not read: a missing one must not keep anything from being stopped.
+    Existing(&'a [String]),
+}
+
+/// Loads the project and prints its warnings.
+///
+/// # Errors
+/// Every mistake with its place, rendered.
+pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Project> {
     let mut options = options(context)?;
-    options.services = services.to_vec();
-    load_with(context, &options)
+    match scope {
+        Scope::Selected(services) => options.services = services.to_vec(),
+        Scope::Existing(_) => {
+            options.no_env_resolution = true;
+            options.all_resources = true;
+        }
+    }
+    let mut project = load_with(context, &options)?;
+    if context.options.compatibility {
+        project.environment.insert("COMPOSE_COMPATIBILITY".to_owned(), "true".to_owned());
+    }
+    if let Scope::Existing(named) = scope {
+        for name in named {
+            if let Some((name, service)) = project.disabled_services.remove_entry(name.as_str()) {
+                project.services.insert(name, service);
+            }
+        }
+    }
+    Ok(project)
 }
 
 /// Loads the project with options of the caller's. Warnings are printed.
@@ -80,4 +114,67 @@ fn refusal(context: &Context<'_>, error: &LoadError) -> anyhow::Error {
     print_warnings(context, &error.diagnostics);
     let message = error.render(context.output.colour_on_stderr());
     CommandError { status: ExitStatus::FAILURE, message }.into()
+}
+
+/// Variables of a file in the form of `.env` (`run --env-from-file`).
+pub(crate) fn variables_of_file(context: &Context<'_>, path: &str) -> anyhow::Result<BTreeMap<String, Option<String>>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read env file {path}"))?;
+    let mut sources = SourceMap::new();
+    let source = sources.add(path, text.as_str());
+    let mut variables = dotenv::Variables::default();
+    let environment = &context.environment.variables;
+    dotenv::parse(
+        source,
+        &text,
+        &|name| environment.get(name).map(|value| Variable { text: value.as_str().into(), span: None }),
+        &mut variables,
+        &mut |_, _| {},
+    )
+    .map_err(|error| anyhow::anyhow!("failed to read {path}: {error}"))?;
+    Ok(variables.into_iter().map(|(name, value)| (name.to_string(), Some(value.text.to_string()))).collect())
+}
+
+/// Ports and volumes written in the short form on a command line, read as the file would be.
+pub(crate) fn fragment(
+    context: &Context<'_>,
+    project: &Project,
+    ports: &[String],
+    volumes: &[String],
+) -> anyhow::Result<Service> {
+    if ports.is_empty() && volumes.is_empty() {
+        return Ok(Service::default());
+    }
+    // Named volumes have to be declared; those of the project keep their names.
+    let declared: serde_json::Map<String, serde_json::Value> = volumes
+        .iter()
+        .filter_map(|volume| volume.split_once(':'))
+        .map(|(source, _)| source)
+        .filter(|source| !source.starts_with(['/', '.', '~']))
+        .map(|source| (source.to_owned(), serde_json::json!({})))
+        .collect();
+    // What the user wrote is final: no variables are filled in.
+    let escape = |texts: &[String]| texts.iter().map(|text| text.replace('$', "$$")).collect::<Vec<_>>();
+    let text = serde_json::json!({
+        "services": { "run": { "image": "x", "ports": escape(ports), "volumes": escape(volumes) } },
+        "volumes": declared,
+    });
+    let directory = if project.working_directory.is_empty() {
+        context.environment.current_directory.clone()
+    } else {
+        project.working_directory.clone()
+    };
+    let file = format!("{directory}/command-line.yaml");
+    let files = MemoryFiles::new().with(&file, text.to_string());
+    let options = LoadOptions {
+        input: assemble::Options {
+            files: vec![file],
+            project_name: Some("run".to_owned()),
+            environment: context.environment.variables.clone(),
+            current_directory: directory,
+            ..assemble::Options::default()
+        },
+        ..LoadOptions::default()
+    };
+    let loaded = compose_model::load(&options, &files).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(loaded.project.services.into_values().next().unwrap_or_default())
 }

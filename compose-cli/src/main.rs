@@ -21,12 +21,14 @@ mod lock;
 mod log_view;
 mod output;
 mod progress;
+mod session;
 mod signals;
 mod size_format;
 mod table;
 mod template;
 mod terminal;
 mod time_format;
+mod words;
 
 use std::process::ExitCode;
 

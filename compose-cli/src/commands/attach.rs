@@ -1,6 +1,13 @@
 //! `attach`: connect to a running container.
 
+use anyhow::bail;
 use clap::Args;
+use compose_runtime::port::AttachOptions;
+
+use crate::context::{Context, Wanted, check_services};
+use crate::invocation::ExitStatus;
+use crate::session::{self, Ended, Wiring};
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -21,4 +28,46 @@ pub(crate) struct Arguments {
     /// Pass signals on to the process
     #[arg(long, default_value = "true")]
     pub(crate) sig_proxy: bool,
+}
+
+/// Connects.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    crate::flags::between(&arguments.words, 1, 1)?;
+    let Some(service) = arguments.words.first() else { return Ok(ExitStatus::FAILURE) };
+    let scene = context.scene(&[], Wanted::CONTAINERS).await?;
+    if scene.from_files {
+        check_services(&scene.project, std::slice::from_ref(service))?;
+    }
+    let container = session::running(&scene.observed.containers, service, arguments.index)?;
+    let id = container.id.as_str();
+    let tty = scene.runtime.containers().inspect(id).await?.detail.tty;
+    let stdin = !arguments.no_stdin;
+    if tty && stdin && !context.output.can_ask() {
+        bail!("cannot attach stdin to a TTY-enabled container because stdin is not a terminal (use --no-stdin)");
+    }
+    let options = AttachOptions {
+        stdin,
+        output: true,
+        replay: false,
+        tty,
+        detach_keys: arguments.detach_keys.clone().unwrap_or_default(),
+    };
+    let mut interrupts = Interrupts::listen()?;
+    let mut session = scene.runtime.streams().attach(id, &options).await?;
+    let wiring = Wiring { tty, stdin, container: id, exec: None };
+    loop {
+        match session::connect(scene.runtime.as_ref(), &mut session, wiring, &mut interrupts).await? {
+            Ended::Output => break,
+            Ended::Signal(name) if arguments.sig_proxy => {
+                scene.runtime.containers().kill(id, name).await?;
+            }
+            Ended::Signal(_) => return Ok(ExitStatus::INTERRUPTED),
+        }
+    }
+    // Detached by keys, it still runs; otherwise its exit code is ours.
+    let after = scene.runtime.containers().inspect(id).await;
+    Ok(match after {
+        Ok(after) if !after.state.is_up() => ExitStatus(i32::try_from(after.exit_code).unwrap_or(1)),
+        _ => ExitStatus::SUCCESS,
+    })
 }

@@ -1,6 +1,11 @@
 //! `commit`: make an image of a container.
 
 use clap::Args;
+use compose_runtime::port::CommitOptions;
+
+use crate::context::{Context, Wanted, check_services};
+use crate::invocation::ExitStatus;
+use crate::session;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,4 +32,30 @@ pub(crate) struct Arguments {
     /// Freeze the container meanwhile
     #[arg(short = 'p', long, default_value = "true")]
     pub(crate) pause: bool,
+}
+
+/// Makes the image.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    crate::flags::at_least(&arguments.words, 1)?;
+    crate::flags::between(&arguments.words, 1, 2)?;
+    let Some(service) = arguments.words.first() else { return Ok(ExitStatus::FAILURE) };
+    let scene = context.scene(&[], Wanted::CONTAINERS).await?;
+    if scene.from_files {
+        check_services(&scene.project, std::slice::from_ref(service))?;
+    }
+    let container = session::any(&scene.observed.containers, service, arguments.index)?;
+    context.output.message(format!(" {} Committing \n", container.name));
+    if context.options.dry_run {
+        return Ok(ExitStatus::SUCCESS);
+    }
+    let options = CommitOptions {
+        reference: arguments.words.get(1).cloned().unwrap_or_default(),
+        author: arguments.author.clone().unwrap_or_default(),
+        message: arguments.message.clone().unwrap_or_default(),
+        changes: arguments.change.clone(),
+        pause: arguments.pause,
+    };
+    let image = scene.runtime.containers().commit(container.id.as_str(), &options).await?;
+    context.output.message(format!(" {} Committed as {image}\n", container.name));
+    Ok(ExitStatus::SUCCESS)
 }

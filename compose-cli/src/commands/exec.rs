@@ -1,6 +1,13 @@
 //! `exec`: execute a command in a running container.
 
+use anyhow::bail;
 use clap::Args;
+use compose_runtime::port::ExecOptions;
+
+use crate::context::{Context, Wanted, check_services};
+use crate::invocation::ExitStatus;
+use crate::session::{self, Ended, Wiring};
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -39,4 +46,50 @@ pub(crate) struct Arguments {
     /// In this directory
     #[arg(short = 'w', long, value_name = "PATH")]
     pub(crate) workdir: Option<String>,
+}
+
+/// Executes the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    crate::flags::at_least(&arguments.words, 2)?;
+    let Some((service, command)) = arguments.words.split_first() else { return Ok(ExitStatus::FAILURE) };
+    let scene = context.scene(&[], Wanted::CONTAINERS).await?;
+    if scene.from_files {
+        check_services(&scene.project, std::slice::from_ref(service))?;
+    }
+    let container = session::running(&scene.observed.containers, service, arguments.index)?;
+    let tty = !arguments.detach && !arguments.no_tty && (arguments.tty || context.output.stdout_is_terminal());
+    let stdin = arguments.interactive && !arguments.detach;
+    if tty && stdin && !context.output.can_ask() {
+        bail!("cannot attach stdin to a TTY-enabled container because stdin is not a terminal (use -T)");
+    }
+    let environment = crate::flags::assignments(&arguments.env, &context.environment.variables);
+    let options = ExecOptions {
+        command: command.to_vec(),
+        environment: environment
+            .into_iter()
+            .map(|(key, value)| format!("{key}={}", value.unwrap_or_default()))
+            .collect(),
+        user: arguments.user.clone().unwrap_or_default(),
+        working_dir: arguments.workdir.clone().unwrap_or_default(),
+        privileged: arguments.privileged,
+        tty,
+        stdin,
+        detach: arguments.detach,
+        size: if tty { crate::terminal::size(std::io::stdout()) } else { None },
+    };
+    if context.options.dry_run {
+        context.output.message(format!(" Container {} Exec \n", container.name));
+        return Ok(ExitStatus::SUCCESS);
+    }
+    let mut interrupts = Interrupts::listen()?;
+    let id = container.id.as_str();
+    let mut exec = scene.runtime.streams().exec(id, &options).await?;
+    let Some(session) = exec.session.as_mut() else { return Ok(ExitStatus::SUCCESS) };
+    let wiring = Wiring { tty, stdin, container: id, exec: Some(&exec.id) };
+    match session::connect(scene.runtime.as_ref(), session, wiring, &mut interrupts).await? {
+        Ended::Output => {}
+        Ended::Signal(_) => return Ok(ExitStatus::INTERRUPTED),
+    }
+    let code = scene.runtime.streams().exec_exit_code(id, &exec.id).await?;
+    Ok(ExitStatus(i32::try_from(code).unwrap_or(1)))
 }

@@ -1,6 +1,23 @@
 //! `run`: run a command in a new container of a service.
 
+use std::io::Read as _;
+
+use anyhow::{Context as _, bail};
 use clap::Args;
+use compose_model::Project;
+use compose_model::names::{ContainerId, ServiceName};
+use compose_model::project::Service;
+use compose_planner::intent::{BuildPolicy, RunOnce, Up};
+use compose_planner::{Intent, Op, OpId, Plan, labels};
+use compose_runtime::Event;
+use compose_runtime::port::{AttachOptions, EngineEvent, EventQuery, Items};
+use futures_util::StreamExt as _;
+
+use crate::change::{Changed, Manner, Watcher, carry_out};
+use crate::context::{Context, Scene, Wanted, no_such_service};
+use crate::invocation::ExitStatus;
+use crate::session::{self, Ended, Wiring};
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -87,4 +104,225 @@ pub(crate) struct Arguments {
     /// In this directory
     #[arg(short = 'w', long, value_name = "PATH")]
     pub(crate) workdir: Option<String>,
+}
+
+/// How long a container may take to end after a signal was passed on to it.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Runs the command.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    crate::flags::at_least(&arguments.words, 1)?;
+    let Some((name, command)) = arguments.words.split_first() else { return Ok(ExitStatus::FAILURE) };
+    if arguments.service_ports && !arguments.publish.is_empty() {
+        bail!("--service-ports and --publish are incompatible");
+    }
+    if arguments.quiet {
+        context.output.silence_progress();
+    }
+    let mut interrupts = Interrupts::listen()?;
+    let mut scene = context.scene_of_files(std::slice::from_ref(name), Wanted::ALL.to("run")).await?;
+    let tty = !arguments.detach && !arguments.no_tty && (arguments.tty || context.output.stdout_is_terminal());
+    let tty = tty && (context.output.can_ask() || !arguments.interactive);
+    let service = service(context, &scene.project, arguments, name, command)?;
+    let slug = slug()?;
+    let (remove_orphans, ignore_orphans) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
+    let interactive = arguments.interactive && !arguments.detach;
+    let intent = Intent::RunOnce(Box::new(RunOnce {
+        service,
+        name: arguments.name.clone().unwrap_or_default(),
+        slug: slug.clone(),
+        no_dependencies: arguments.no_deps,
+        auto_remove: arguments.rm,
+        use_aliases: arguments.use_aliases,
+        interactive,
+        tty,
+        start: arguments.detach,
+        up: Up {
+            build: if arguments.build { BuildPolicy::Always } else { BuildPolicy::Missing },
+            pull: crate::flags::pull_policy(arguments.pull.as_deref())?,
+            remove_orphans,
+            ignore_orphans,
+            now: Some(crate::time_format::now().as_second()),
+            ..Up::default()
+        },
+    }));
+    let manner = Manner {
+        quiet_pull: arguments.quiet_pull || arguments.quiet,
+        quiet_build: arguments.quiet_build || arguments.quiet,
+        ..Manner::default()
+    };
+    let mut own = OneOff::default();
+    let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut own).await?;
+    if context.options.dry_run {
+        return Ok(ExitStatus::SUCCESS);
+    }
+    if changed.interrupted {
+        return Ok(ExitStatus::INTERRUPTED);
+    }
+    let id = own.id(&changed).context("the engine has not told which container it made")?;
+    if arguments.detach {
+        context.output.line(id.as_str())?;
+        return Ok(ExitStatus::SUCCESS);
+    }
+    attached(&scene, &id, &slug, tty, interactive, &mut interrupts).await
+}
+
+/// Starts the container with its streams connected, and returns its exit code.
+async fn attached(
+    scene: &Scene,
+    id: &ContainerId,
+    slug: &str,
+    tty: bool,
+    stdin: bool,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<ExitStatus> {
+    let runtime = scene.runtime.as_ref();
+    // Subscribed to before the start: a container that removes itself tells its exit code nowhere else.
+    let query = EventQuery { labels: vec![(labels::SLUG.to_owned(), Some(slug.to_owned()))], ..EventQuery::default() };
+    let mut events = runtime.streams().events(&query).await?;
+    let options = AttachOptions { stdin, output: true, replay: false, tty, detach_keys: String::new() };
+    let mut session = runtime.streams().attach(id.as_str(), &options).await?;
+    runtime.containers().start(id.as_str()).await?;
+    let wiring = Wiring { tty, stdin, container: id.as_str(), exec: None };
+    let mut signalled: Option<ExitStatus> = None;
+    loop {
+        let connected = session::connect(runtime, &mut session, wiring, interrupts);
+        let ended = if signalled.is_some() {
+            match tokio::time::timeout(GRACE, connected).await {
+                Ok(ended) => ended?,
+                Err(_) => {
+                    runtime.containers().kill(id.as_str(), "SIGKILL").await?;
+                    Ended::Output
+                }
+            }
+        } else {
+            connected.await?
+        };
+        match ended {
+            Ended::Output => break,
+            Ended::Signal(name) if signalled.is_none() => {
+                signalled = Some(ExitStatus(if name == "SIGTERM" { 143 } else { 130 }));
+                runtime.containers().kill(id.as_str(), name).await?;
+            }
+            Ended::Signal(_) => {
+                runtime.containers().kill(id.as_str(), "SIGKILL").await?;
+            }
+        }
+    }
+    let code = exit_code(scene, id, &mut events).await;
+    Ok(signalled.unwrap_or(ExitStatus(i32::try_from(code).unwrap_or(1))))
+}
+
+async fn exit_code(scene: &Scene, id: &ContainerId, events: &mut Items<EngineEvent>) -> i64 {
+    let told = async {
+        while let Some(Ok(event)) = events.next().await {
+            if event.action == "die" && event.container == *id {
+                return event.attributes.get("exitCode").and_then(|code| code.parse().ok());
+            }
+        }
+        None
+    };
+    // Its output has ended; the end itself follows at once, unless the keys for detaching were pressed.
+    let looked = async {
+        match scene.runtime.containers().inspect(id.as_str()).await {
+            Ok(found) if found.state.is_up() => std::future::pending().await,
+            Ok(found) => Some(found.exit_code),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        code = told => code.unwrap_or(0),
+        code = looked => code.unwrap_or(0),
+    }
+}
+
+/// Sees which step makes the one-off container.
+#[derive(Default)]
+struct OneOff {
+    step: Option<OpId>,
+}
+
+impl OneOff {
+    fn id(&self, changed: &Changed) -> Option<ContainerId> {
+        changed.report.made.get(self.step.as_ref()?).cloned()
+    }
+}
+
+impl Watcher for OneOff {
+    fn plan(&mut self, plan: &Plan) {
+        for step in &plan.steps {
+            if let Op::CreateContainer { spec, .. } = &step.op
+                && spec.labels.get(labels::ONEOFF).is_some_and(|value| value == "True")
+            {
+                self.step = Some(step.id.clone());
+            }
+        }
+    }
+
+    fn event(&mut self, _event: &Event) {}
+}
+
+/// 64 hex digits that nobody else has.
+fn slug() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 32];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .context("cannot read random bytes")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The service with the overrides of the command line.
+fn service(
+    context: &Context<'_>,
+    project: &Project,
+    arguments: &Arguments,
+    name: &str,
+    command: &[String],
+) -> anyhow::Result<Service> {
+    let key = ServiceName::from(name);
+    let found = project
+        .services
+        .get(&key)
+        .or_else(|| project.disabled_services.get(&key))
+        .or_else(|| project.jobs.get(&key).map(|job| &job.service));
+    let Some(mut service) = found.cloned() else { return Err(no_such_service(name)) };
+    service.name = key;
+    if let Some(entrypoint) = &arguments.entrypoint {
+        let words = crate::words::split(entrypoint)
+            .with_context(|| format!("invalid --entrypoint {entrypoint:?}: a quote is not closed"))?;
+        service.entrypoint = Some(words);
+        // A new entrypoint takes the command with it, that of the image too.
+        service.command = Some(command.to_vec());
+    } else if !command.is_empty() {
+        service.command = Some(command.to_vec());
+    }
+    for file in &arguments.env_from_file {
+        let path = crate::words::absolute(file, &context.environment.current_directory);
+        service.environment.extend(crate::loading::variables_of_file(context, &path)?);
+    }
+    service.environment.extend(crate::flags::assignments(&arguments.env, &project.environment));
+    if let Some(user) = &arguments.user {
+        service.user.clone_from(user);
+    }
+    if let Some(directory) = &arguments.workdir {
+        service.working_dir.clone_from(directory);
+    }
+    for label in &arguments.label {
+        let (key, value) = label.split_once('=').unwrap_or((label, ""));
+        service.labels.insert(key.to_owned(), value.to_owned());
+    }
+    service.cap_add.extend(arguments.cap_add.iter().cloned());
+    service.cap_drop.extend(arguments.cap_drop.iter().cloned());
+    if !arguments.service_ports {
+        service.ports.clear();
+    }
+    let written = crate::loading::fragment(context, project, &arguments.publish, &arguments.volume)?;
+    service.ports.extend(written.ports);
+    for mount in written.volumes {
+        service.volumes.retain(|known| known.target != mount.target);
+        service.volumes.push(mount);
+    }
+    service.scale = Some(1);
+    service.stdin_open = arguments.interactive && !arguments.detach;
+    Ok(service)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use compose_model::Project;
 use compose_model::names::ServiceName;
 use compose_planner::intent::{Kill, Recreate, Stop, Up};
-use compose_planner::{Intent, Note, Op, Plan};
+use compose_planner::{Intent, Note, Op, Plan, Target};
 use compose_runtime::Event;
 use compose_runtime::port::LogOptions;
 
@@ -417,6 +417,11 @@ impl Attached {
 
 impl Watcher for Attached {
     fn plan(&mut self, plan: &Plan) {
+        let going = plan.steps.iter().filter_map(|step| match &step.op {
+            Op::RemoveContainer { container: Target::Existing { id, .. }, .. } => Some(id.clone()),
+            _ => None,
+        });
+        self.follower.forget(going.collect());
         let wordings = wording::of_plan(plan);
         for step in &plan.steps {
             let (Op::Start { .. }, Some(service)) = (&step.op, &step.service) else { continue };
