@@ -191,6 +191,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         command: AlphaVerb,
     },
+    /// Print the JSON Schema of Compose files
+    Schema(commands::schema::Arguments),
     /// Show the version
     Version(commands::version::Arguments),
     /// Print a completion script

@@ -6,11 +6,13 @@
 //! place and, for a misspelt name, the nearest known one.
 
 mod attributes;
+mod json_schema;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::tree::{Entry, Mapping, Node, Origin, Typed, Value};
 
 pub use attributes::PROJECT;
+pub use json_schema::json_schema;
 
 /// The type of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

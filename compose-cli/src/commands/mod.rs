@@ -29,6 +29,7 @@ pub(crate) mod restart;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod scale;
+pub(crate) mod schema;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;

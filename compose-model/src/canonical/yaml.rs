@@ -466,7 +466,7 @@ fn float(value: f64) -> String {
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
     // The shortest form counts as six digits here, more if the number has more.
-    let limit = i32::try_from(digits).unwrap_or(i32::MAX).max(6).min(21);
+    let limit = i32::try_from(digits).unwrap_or(i32::MAX).clamp(6, 21);
     let limit = if digits > 6 { limit.max(exponent.min(20) + 1) } else { limit };
     if value != 0.0 && !(-4..limit).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
@@ -477,7 +477,7 @@ fn float(value: f64) -> String {
 
 /// Sorts entries by [`key_order`]. That order is not transitive for odd keys, and the standard
 /// library's sort may panic on such an order; merging by hand cannot.
-fn sorted<'a>(entries: Vec<&'a (String, Document)>) -> Vec<&'a (String, Document)> {
+fn sorted(entries: Vec<&(String, Document)>) -> Vec<&(String, Document)> {
     if entries.len() < 2 {
         return entries;
     }

@@ -12,6 +12,7 @@ const STRICT_NUMBER: Shape = Shape::Scalar(&[Type::Number]);
 const TEXTS: Shape = Shape::List { items: &TEXT, unique: false };
 const UNIQUE_TEXTS: Shape = Shape::List { items: &TEXT, unique: true };
 const TEXT_OR_TEXTS: Shape = Shape::OneOf(&[TEXT, UNIQUE_TEXTS]);
+const TEXT_OR_LIST: Shape = Shape::OneOf(&[TEXT, TEXTS]);
 const VALUE: Shape = Shape::Scalar(&[Type::Boolean, Type::Null, Type::Number, Type::Text]);
 const MAP_OR_LIST: Shape = Shape::OneOf(&[Shape::Object(&VALUES), UNIQUE_TEXTS]);
 const OPTIONS: Shape = Shape::Object(&NUMBERS_AND_TEXTS);
@@ -53,7 +54,7 @@ pub static PROJECT: Object = Object {
     fields: &[
         ("version", TEXT),
         ("name", TEXT),
-        ("include", Shape::Any),
+        ("include", INCLUDES),
         ("services", Shape::Object(&SERVICES)),
         ("jobs", Shape::Object(&JOBS)),
         ("networks", Shape::Object(&NETWORKS)),
@@ -62,6 +63,17 @@ pub static PROJECT: Object = Object {
         ("configs", Shape::Object(&CONFIGS)),
         ("models", Shape::Object(&MODELS)),
     ],
+    ..Object::EMPTY
+};
+
+/// `include`. Read, checked and taken out before the rest is checked; here for the JSON Schema.
+const INCLUDES: Shape = Shape::List { items: &Shape::OneOf(&[TEXT, Shape::Object(&INCLUDE)]), unique: false };
+
+/// One entry of `include`, long form.
+static INCLUDE: Object = Object {
+    fields: &[("path", TEXT_OR_LIST), ("project_directory", TEXT), ("env_file", TEXT_OR_LIST)],
+    required: &["path"],
+    extensions: false,
     ..Object::EMPTY
 };
 
@@ -129,7 +141,7 @@ pub(super) static CONTAINER: Object = Object {
                 Shape::List { items: &Shape::OneOf(&[TEXT, Shape::Object(&ENV_FILE)]), unique: false },
             ]),
         ),
-        ("label_file", Shape::OneOf(&[TEXT, TEXTS])),
+        ("label_file", TEXT_OR_LIST),
         ("extra_hosts", EXTRA_HOSTS),
         ("gpus", Shape::OneOf(&[Shape::Words(&["all"]), Shape::List { items: &Shape::Object(&GPU), unique: false }])),
         ("group_add", Shape::List { items: &NUMBER, unique: true }),
@@ -395,8 +407,7 @@ static FILE_REFERENCE: Object = Object {
 };
 
 /// `extra_hosts`, as a mapping.
-static EXTRA_HOST_ADDRESSES: Object =
-    Object { names: (Names::Any, &Shape::OneOf(&[TEXT, TEXTS])), extensions: false, ..Object::EMPTY };
+static EXTRA_HOST_ADDRESSES: Object = Object { names: (Names::Any, &TEXT_OR_LIST), extensions: false, ..Object::EMPTY };
 
 /// `build`, long form.
 static BUILD: Object = Object {
@@ -454,7 +465,7 @@ static HEALTHCHECK: Object = Object {
         ("start_period", TEXT),
         ("start_interval", TEXT),
         ("retries", NUMBER),
-        ("test", Shape::OneOf(&[TEXT, TEXTS])),
+        ("test", TEXT_OR_LIST),
     ],
     ..Object::EMPTY
 };
