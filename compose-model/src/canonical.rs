@@ -42,7 +42,7 @@ pub fn tree_document(node: &Node) -> Document {
             Typed::Int(value) => Document::Int(value),
             Typed::Uint(value) => Document::Uint(value),
             Typed::Float(value) => Document::Float(value),
-            Typed::Time => Document::Verbatim(scalar.to_text().to_string()),
+            Typed::Time => Document::Verbatim(crate::yaml_types::rfc3339(&scalar.text)),
             Typed::Text => Document::Text(scalar.text.to_string()),
         },
         tree::Value::Sequence(items) => Document::Sequence(items.iter().map(tree_document).collect()),
@@ -183,7 +183,10 @@ fn project_document(project: &Project, flavour: Flavour) -> Document {
     add("volumes", Document::of(&project.volumes));
     add("secrets", Document::of(&project.secrets));
     add("configs", Document::of(&project.configs));
-    add("models", Document::of(&project.models));
+    // The reference's JSON has no models.
+    if flavour == Flavour::Yaml {
+        add("models", Document::of(&project.models));
+    }
     let extensions = extension_entries(&project.extensions);
     match flavour {
         Flavour::Yaml => {
@@ -283,8 +286,13 @@ fn adjust(document: &mut Document, flavour: Flavour) {
             let extensions = entries.iter().position(is_extension).map(|index| entries.remove(index).1);
             for (key, value) in entries.iter_mut() {
                 adjust(value, flavour);
-                if key == "blkio_config" && flavour == Flavour::Json {
-                    capitalise_devices(value);
+                if flavour == Flavour::Json {
+                    match key.as_str() {
+                        "blkio_config" => capitalise_devices(value),
+                        "watch" => complete_watch_rules(value),
+                        "post_start" | "pre_stop" => complete_hooks(value),
+                        _ => {}
+                    }
                 }
             }
             if flavour == Flavour::Yaml {
@@ -302,6 +310,37 @@ fn adjust(document: &mut Document, flavour: Flavour) {
             }
         }
         _ => {}
+    }
+}
+
+/// The reference's JSON has an `exec` in every watch rule.
+fn complete_watch_rules(rules: &mut Document) {
+    let Document::Sequence(rules) = rules else { return };
+    for rule in rules {
+        let Some(fields) = rule.entries_mut() else { continue };
+        if !fields.iter().any(|(key, _)| key == "exec") {
+            let after = ["path", "action", "target"];
+            let place = fields.iter().take_while(|(key, _)| after.contains(&key.as_str())).count();
+            fields.insert(place, ("exec".to_owned(), Document::Structure(Vec::new())));
+        }
+        if let Some(exec) = rule.get_mut("exec") {
+            complete_hook(exec);
+        }
+    }
+}
+
+fn complete_hooks(hooks: &mut Document) {
+    if let Document::Sequence(hooks) = hooks {
+        hooks.iter_mut().for_each(complete_hook);
+    }
+}
+
+/// A hook's command is printed in JSON even where there is none.
+fn complete_hook(hook: &mut Document) {
+    if let Some(fields) = hook.entries_mut()
+        && !fields.iter().any(|(key, _)| key == "command")
+    {
+        fields.insert(0, ("command".to_owned(), Document::Null));
     }
 }
 

@@ -24,7 +24,11 @@ pub fn check(project: &Project, tree: &Node, diagnostics: &mut Diagnostics) {
         }
     }
     check.cycles();
-    check.container_names();
+}
+
+/// Checks that no two enabled services want one container name.
+pub fn check_container_names(project: &Project, tree: &Node, diagnostics: &mut Diagnostics) {
+    Check { project, tree, diagnostics }.container_names();
 }
 
 struct Check<'a> {

@@ -175,7 +175,7 @@ fn check_external_volume(name: &str, volume: &Node, diagnostics: &mut Diagnostic
 
 /// Whether a node is `true`.
 pub(crate) fn is_true(node: &Node) -> bool {
-    node.as_scalar().is_some_and(|scalar| scalar.typed == Typed::Bool(true))
+    node.as_scalar().is_some_and(|scalar| scalar.typed == Typed::Bool(true) || scalar.as_str() == Some("true"))
 }
 
 fn check_source(path: &str, object: &Node, ways: &[&str], diagnostics: &mut Diagnostics) {

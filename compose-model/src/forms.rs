@@ -103,8 +103,29 @@ static FORMS: LazyLock<PathTable<Form>> = LazyLock::new(|| {
 /// still hold `${...}`), a short form that cannot be split is kept as it is; otherwise it is an
 /// error. What has the wrong shape altogether is left alone: the schema has reported it.
 pub fn canonicalise(tree: &mut Node, lenient: bool, diagnostics: &mut Diagnostics) {
+    for (_, service) in tree.get_mut("services").and_then(Node::as_mapping_mut).into_iter().flatten() {
+        former_names(&mut service.value);
+    }
     let mut walk = Walk { lenient, diagnostics, path: String::new() };
     walk.node(tree, Some(&FORMS));
+}
+
+/// `develop` and its `initial_sync` had names of experiments once; they are still in use.
+fn former_names(service: &mut Node) {
+    if let Some(mapping) = service.as_mapping_mut()
+        && !mapping.contains_key("develop")
+        && let Some(develop) = mapping.shift_remove("x-develop")
+    {
+        mapping.insert("develop".into(), develop);
+    }
+    let Some(rules) = service.get_mut("develop").and_then(|develop| develop.get_mut("watch")) else { return };
+    for rule in rules.as_sequence_mut().into_iter().flatten() {
+        if let Some(mapping) = rule.as_mapping_mut()
+            && let Some(entry) = mapping.shift_remove("x-initialSync")
+        {
+            mapping.entry("initial_sync".into()).or_insert(entry);
+        }
+    }
 }
 
 struct Walk<'a> {

@@ -30,6 +30,8 @@ pub struct LoadOptions {
     pub no_normalise: bool,
     /// Leaves out [`consistency`](crate::consistency).
     pub no_consistency: bool,
+    /// Lets two services have one container name. Of use where only names are listed.
+    pub no_container_names: bool,
     /// Leaves out the checks against the schema. Of use for [`load_model`] only.
     pub no_validation: bool,
     /// Keeps `env_file` instead of reading it.
@@ -140,6 +142,9 @@ pub fn load_with_remote(
             diagnostic = diagnostic.did_you_mean(&error.name, known);
         }
         diagnostics.push(diagnostic);
+    }
+    if !options.no_container_names {
+        consistency::check_container_names(&project, &tree, &mut diagnostics);
     }
     if diagnostics.has_errors() {
         return Err(failed(diagnostics, sources));

@@ -459,11 +459,6 @@ plain! {
         platforms: Vec<String>,
         privileged: bool,
     }
-    /// One `build.ssh` entry.
-    SshKey {
-        id: String,
-        path: String,
-    }
     /// `develop`.
     Develop {
         watch: Vec<WatchRule>,
@@ -702,6 +697,29 @@ plain! {
         model: String,
         context_size: i64,
         runtime_flags: Vec<String>,
+    }
+}
+
+/// One `build.ssh` entry. The serialised form is text: `default`, or `id: path`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub struct SshKey {
+    /// The name by which a build asks for it.
+    pub id: String,
+    /// Absolute path of a key or of an agent's socket; empty: the agent of the user.
+    pub path: String,
+}
+
+impl From<SshKey> for String {
+    fn from(key: SshKey) -> Self {
+        if key.path.is_empty() { key.id } else { format!("{}: {}", key.id, key.path) }
+    }
+}
+
+impl From<String> for SshKey {
+    fn from(text: String) -> Self {
+        let (id, path) = text.split_once(": ").unwrap_or((&text, ""));
+        Self { id: id.to_owned(), path: path.to_owned() }
     }
 }
 

@@ -170,9 +170,26 @@ impl Names {
 /// Checks a merged, interpolated tree against [`PROJECT`]. `file` is named in the messages.
 pub fn validate(tree: &Node, file: &str, diagnostics: &mut Diagnostics) {
     let mut found = Vec::new();
+    finite(tree, file, diagnostics);
     check(tree, &Shape::Object(&PROJECT), &mut String::new(), &mut found);
     for mistake in found {
         diagnostics.push(mistake.into_diagnostic(file));
+    }
+}
+
+/// A number that is none cannot be compared, printed or hashed.
+fn finite(node: &Node, file: &str, diagnostics: &mut Diagnostics) {
+    match &node.value {
+        Value::Scalar(scalar) => {
+            if let Typed::Float(value) = scalar.typed
+                && !value.is_finite()
+            {
+                let message = format!("validating {file}: json: unsupported value: {}", crate::tree::go_float(value));
+                diagnostics.push(Diagnostic::error("value", message).at_origin(&node.origin));
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| finite(item, file, diagnostics)),
+        Value::Mapping(mapping) => mapping.values().for_each(|entry| finite(&entry.value, file, diagnostics)),
     }
 }
 

@@ -107,11 +107,14 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     } else {
         options.services.clone_from(&arguments.services);
         options.input.no_interpolate = arguments.no_interpolate;
+        let only_names = arguments.services_only || arguments.volumes || arguments.networks || arguments.models;
+        options.no_env_resolution |= only_names;
+        options.no_container_names = arguments.asks_for_a_list();
         let project = loading::load_with(context, &options)?;
         if arguments.asks_for_a_list() {
             arguments.list(&project)
         } else if json {
-            canonical::json(&project) + "\n"
+            canonical::json(&project)
         } else {
             canonical::yaml(&project)
         }
@@ -185,6 +188,7 @@ fn hashes(context: &Context<'_>, mut options: LoadOptions, wanted: &str) -> anyh
     if wanted != "*" {
         options.services = wanted.split(',').map(str::to_owned).collect();
     }
+    options.no_container_names = true;
     let named = options.services.clone();
     let project = loading::load_with(context, &options)?;
     let mut text = String::new();
@@ -233,24 +237,16 @@ fn variables(context: &Context<'_>, mut options: LoadOptions, json: bool) -> any
     Ok(columns(&rows))
 }
 
-/// Columns of at least twenty characters with three blanks between them. The head of the last
-/// column is not padded.
+/// Columns of at least twenty characters with three blanks between them; the last is not padded.
 fn columns(rows: &[[String; 4]]) -> String {
     let width = |rows: &[[String; 4]], column: usize| {
         rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(20)
     };
-    let body = rows.get(1..).unwrap_or_default();
-    let widths = [width(rows, 0), width(rows, 1), width(rows, 2), width(body, 3)];
+    let widths = [width(rows, 0), width(rows, 1), width(rows, 2)];
     let mut text = String::new();
-    for (index, row) in rows.iter().enumerate() {
-        for (column, cell) in row.iter().enumerate() {
-            if index == 0 && column == 3 {
-                text.push_str(cell);
-            } else {
-                let _ = write!(text, "{cell:<width$}", width = widths[column]);
-            }
-        }
-        text.push('\n');
+    for [name, required, default, presence] in rows {
+        let [first, second, third] = widths;
+        let _ = writeln!(text, "{name:<first$}{required:<second$}{default:<third$}{presence}");
     }
     text
 }

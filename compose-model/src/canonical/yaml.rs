@@ -216,6 +216,7 @@ impl Writer {
         self.out.push('"');
         let mut column = self.column();
         let mut after_space = false;
+        let starts_with_mark = text.starts_with('\u{feff}');
         let mut characters = text.char_indices().peekable();
         while let Some((index, character)) = characters.next() {
             let inside = index > 0 && index + 1 < text.len();
@@ -238,7 +239,12 @@ impl Writer {
             }
             after_space = false;
             let before = self.out.len();
-            self.escaped(character);
+            if starts_with_mark && is_printable(character) && !matches!(character, '"' | '\\') {
+                // The reference looks for the mark at the wrong place and escapes everything.
+                let _ = write!(self.out, "\\x{:02X}", u32::from(character));
+            } else {
+                self.escaped(character);
+            }
             column += self.out[before..].chars().count();
         }
         self.out.push('"');

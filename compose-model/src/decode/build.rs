@@ -11,7 +11,7 @@ pub(super) fn build(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Build
     let mut ssh: Vec<SshKey> = Vec::new();
     for (id, entry) in fields.node("ssh").and_then(Node::as_mapping).into_iter().flatten() {
         let path = entry.value.as_scalar().map(|path| path.to_text().to_string()).unwrap_or_default();
-        ssh.push(SshKey { id: id.to_string(), path, ..SshKey::default() });
+        ssh.push(SshKey { id: id.to_string(), path });
     }
     ssh.sort_by(|a, b| a.id.cmp(&b.id));
     Build {

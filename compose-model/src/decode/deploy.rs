@@ -48,9 +48,10 @@ pub(super) fn deploy(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Depl
 fn update_config(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> UpdateConfig {
     UpdateConfig {
         parallelism: fields.optional_small("parallelism", diagnostics),
-        delay: fields.duration("delay", diagnostics),
+        // Zero is what the reference has where nothing is written.
+        delay: fields.duration("delay", diagnostics).filter(|delay| delay.0 != 0),
         failure_action: fields.text("failure_action"),
-        monitor: fields.duration("monitor", diagnostics),
+        monitor: fields.duration("monitor", diagnostics).filter(|monitor| monitor.0 != 0),
         max_failure_ratio: fields.float("max_failure_ratio", diagnostics),
         order: fields.text("order"),
         extensions: fields.extensions(),

@@ -182,8 +182,8 @@ impl<'a> Fields<'a> {
         let Some(scalar) = node.as_scalar() else { return ByteSize::default() };
         let read = match scalar.typed {
             Typed::Int(value) => Ok(value),
-            #[allow(clippy::cast_possible_truncation)] // As the reference does.
-            Typed::Float(value) => Ok(value as i64),
+            // The reference knows whole numbers and text; a float counts as not written.
+            Typed::Float(_) => Ok(0),
             _ => parse_bytes(&scalar.to_text()),
         };
         match read {
