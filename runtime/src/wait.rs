@@ -25,6 +25,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// Time between two looks while the stream is there. It only guards against an event that the
 /// engine lost: Docker answers a subscription a moment before it takes effect.
 const DOUBT: Duration = Duration::from_secs(5);
+/// How long a container without health check has to stay up to count as ready. One that ends at
+/// once is up for a moment too; the reference looks half a second after the start.
+const SETTLE: Duration = Duration::from_millis(500);
 /// Longest time that is spent on collecting evidence of a failure.
 const EVIDENCE: Duration = Duration::from_secs(3);
 /// Log lines shown with a failure.
@@ -119,6 +122,7 @@ impl Wait<'_> {
         // A wait of more than a century is no deadline.
         let deadline = self.within.and_then(|within| Instant::now().checked_add(within));
         let mut last_health = None;
+        let mut settled = None;
         loop {
             let inspection = match self.context.runtime.containers().inspect(&self.container).await {
                 Ok(inspection) => inspection,
@@ -134,9 +138,19 @@ impl Wait<'_> {
             match judge(self.until, self.name, self.service, &inspection) {
                 Verdict::Reached => return Ok(Completion::Done),
                 Verdict::Hopeless(message) => return Err(self.trouble(message, &inspection).await),
-                Verdict::NotYet => {}
+                Verdict::NotYet => settled = None,
+                Verdict::Settling => {
+                    let settled = *settled.get_or_insert_with(|| Instant::now() + SETTLE);
+                    if Instant::now() >= settled {
+                        return Ok(Completion::Done);
+                    }
+                }
             }
-            let pause = if news.borrow().silent { POLL } else { DOUBT };
+            let pause = match settled {
+                Some(settled) => settled.saturating_duration_since(Instant::now()),
+                None if news.borrow().silent => POLL,
+                None => DOUBT,
+            };
             tokio::select! {
                 // The sender is in the loop that drives this future.
                 _ = news.changed() => {}
@@ -174,6 +188,8 @@ async fn at(deadline: Option<Instant>) {
 enum Verdict {
     Reached,
     NotYet,
+    /// Reached if it stays so for a moment.
+    Settling,
     /// It will not come true; in the words of the reference.
     Hopeless(String),
 }
@@ -205,7 +221,7 @@ fn judge(until: Until, name: &ContainerName, service: &ServiceName, seen: &Inspe
         }
         Until::Ready { .. } if !seen.has_healthcheck => {
             if seen.state == State::Running {
-                Verdict::Reached
+                Verdict::Settling
             } else {
                 Verdict::NotYet
             }
@@ -297,7 +313,7 @@ mod tests {
             (Until::Completed, seen(State::Running, None, 0), "not yet"),
             (Until::Completed, seen(State::Exited, None, 0), "reached"),
             (Until::Completed, seen(State::Exited, None, 3), "service \"x\" didn't complete successfully: exit 3"),
-            (ready, seen(State::Running, None, 0), "reached"),
+            (ready, seen(State::Running, None, 0), "settling"),
             (ready, seen(State::Restarting, None, 0), "not yet"),
             (ready, seen(State::Running, Some(Health::Starting), 0), "not yet"),
             (ready, seen(State::Running, Some(Health::Unhealthy), 0), "container P-x-1 is unhealthy"),
@@ -310,6 +326,7 @@ mod tests {
             let verdict = match judge(until, &"P-x-1".into(), &"x".into(), &inspection) {
                 Verdict::Reached => "reached".to_owned(),
                 Verdict::NotYet => "not yet".to_owned(),
+                Verdict::Settling => "settling".to_owned(),
                 Verdict::Hopeless(message) => message,
             };
             assert_eq!(verdict, expected, "{until:?} {inspection:?}");

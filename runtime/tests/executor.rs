@@ -600,6 +600,22 @@ async fn a_container_without_health_check_cannot_become_healthy() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_container_that_ends_at_once_is_not_ready() {
+    for (ends, failed) in [(Duration::from_millis(100), true), (Duration::from_secs(60), false)] {
+        let fake = Fake::default().with_image("img");
+        fake.behave("db", Behaviour { ends: Some((ends, 4)), ..Behaviour::default() });
+        let execution = wait_for_db(&fake, Until::Ready { allow_exit: false }, true, None, false);
+        let ending = async {
+            fake.until_called("inspect shop-db-1").await;
+            fake.advance(Duration::from_millis(200));
+        };
+        let ((report, _), ()) = tokio::join!(execution, ending);
+        let expected: &[&str] = if failed { &["await:db.1: container shop-db-1 exited (4)"] } else { &[] };
+        assert_eq!(texts(&report), expected);
+    }
+}
+
 // ---------------------------------------------------------------- hooks and files
 
 fn hook(moment: &str, command: &str) -> Op {

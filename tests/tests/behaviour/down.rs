@@ -38,7 +38,7 @@ fn down_needs_no_file(engine: &Engine) -> CaseResult {
     let project = Project::with(engine, TWO)?;
     project.compose(&["up", "-d"])?.ok()?;
     std::fs::remove_file(project.folder().join("compose.yaml")).map_err(|error| error.to_string())?;
-    project.compose(&["down"])?.ok()?;
+    project.compose(&["-p", &project.name, "down"])?.ok()?;
     ensure_eq!(project.states()?, vec![], "containers");
     Ok(())
 }

@@ -88,10 +88,10 @@ fn commands_work_by_project_name_alone(engine: &Engine) -> CaseResult {
     let project = Project::with(engine, TWO)?;
     project.compose(&["up", "-d"])?.ok()?;
     std::fs::remove_file(project.folder().join("compose.yaml")).map_err(|error| error.to_string())?;
-    project.compose(&["stop"])?.ok()?;
+    project.compose(&["-p", &project.name, "stop"])?.ok()?;
     ensure!(project.states()?.iter().all(|(_, state)| state == "exited"), "states: {:?}", project.states()?);
-    project.compose(&["start"])?.ok()?;
-    project.compose(&["ps"])?.ok()?.says(&format!("{}-web-1", project.name))?;
-    project.compose(&["up", "-d"])?.exits(1)?.says("no configuration file provided")?;
+    project.compose(&["-p", &project.name, "start"])?.ok()?;
+    project.compose(&["-p", &project.name, "ps"])?.ok()?.says(&format!("{}-web-1", project.name))?;
+    project.compose(&["-p", &project.name, "up", "-d"])?.exits(1)?.says("no configuration file provided")?;
     Ok(())
 }
