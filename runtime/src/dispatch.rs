@@ -12,7 +12,7 @@ use compose_model::project::Place;
 use compose_model::units::Duration;
 use compose_planner::op::Target;
 use compose_planner::spec::{ContainerSpec, HookSpec, Namespace, NetworkMode};
-use compose_planner::{Op, OpId, Step};
+use compose_planner::{Op, OpId, Step, labels};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::error::{Result, RuntimeError};
 use crate::event::{Completion, Event, Evidence, Progress};
 use crate::executor::Providers;
-use crate::port::{ContentSource, ExecOptions, Outcome, Runtime, TransferProgress};
+use crate::port::{ContentSource, Created, ExecOptions, Outcome, Runtime, TransferProgress};
 use crate::wait::{Bulletin, Wait};
 use crate::{copy_in, provider};
 
@@ -227,7 +227,7 @@ fn prepare<'a>(
                 ending
             })
         }
-        Op::Await { container, service, until, within, .. } => {
+        Op::Await { container, service, until, within, required } => {
             let wait = Wait {
                 context,
                 id,
@@ -235,6 +235,7 @@ fn prepare<'a>(
                 service,
                 container: known.resolve(container)?,
                 until: *until,
+                required: *required,
                 within: within.map(Duration::to_std),
             };
             let news = bulletin.watch(&wait.container);
@@ -314,7 +315,14 @@ fn whole_seconds(time: Duration) -> i64 {
 }
 
 async fn create(context: Context<'_>, step: &Step, spec: &ContainerSpec) -> Ending {
-    match context.runtime.containers().create(spec).await {
+    let mut created = context.runtime.containers().create(spec).await;
+    if let Err(error) = &created
+        && error.is_conflict()
+        && let Some(id) = there_already(context, spec).await
+    {
+        created = Ok(Created { id, warnings: Vec::new() });
+    }
+    match created {
         Ok(created) => {
             for warning in created.warnings {
                 context.progress(&step.id, Progress::Output(warning));
@@ -336,6 +344,41 @@ async fn create(context: Context<'_>, step: &Step, spec: &ContainerSpec) -> Endi
             Ending { result: Err(Trouble { error, evidence: None, place }), made: None, variables: Vec::new() }
         }
     }
+}
+
+/// How often, and how far apart, a container is looked for whose name is taken.
+const LOOKS: u32 = 10;
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(300);
+
+/// The container that holds the wanted name, if it is the very one that was to be made: an engine
+/// carries a call through whose caller was killed, and another run may be making the project too.
+async fn there_already(context: Context<'_>, spec: &ContainerSpec) -> Option<ContainerId> {
+    let identifying = [
+        labels::PROJECT,
+        labels::SERVICE,
+        labels::CONFIG_HASH,
+        labels::CONTAINER_NUMBER,
+        labels::ONEOFF,
+        labels::SLUG,
+        labels::REPLACE,
+        labels::CONTENTS,
+    ];
+    spec.labels.get(labels::CONFIG_HASH)?;
+    let query = [(labels::PROJECT.to_owned(), Some(context.project.to_string()))];
+    for _ in 0..LOOKS {
+        let all = context.runtime.list_containers(&query).await.ok()?;
+        if let Some(found) = all.into_iter().find(|container| container.name == spec.name) {
+            let same = identifying.iter().all(|key| found.labels.get(*key) == spec.labels.get(*key));
+            let same_image = spec.image_id.as_ref().is_none_or(|image| *image == found.image_id);
+            return (same && same_image).then_some(found.id);
+        }
+        // The name is taken before the container can be seen. One of somebody else's can be.
+        if context.runtime.containers().inspect(spec.name.as_str()).await.is_ok() {
+            return None;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+    }
+    None
 }
 
 fn names(message: &str, image: &ImageRef) -> bool {

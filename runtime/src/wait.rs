@@ -114,6 +114,7 @@ pub(crate) struct Wait<'a> {
     /// By which the engine finds it.
     pub(crate) container: String,
     pub(crate) until: Until,
+    pub(crate) required: bool,
     pub(crate) within: Option<Duration>,
 }
 
@@ -137,7 +138,10 @@ impl Wait<'_> {
             }
             match judge(self.until, self.name, self.service, &inspection) {
                 Verdict::Reached => return Ok(Completion::Done),
-                Verdict::Hopeless(message) => return Err(self.trouble(message, &inspection).await),
+                Verdict::Hopeless(message) => {
+                    let message = if self.required { message } else { optional(self.service, &message) };
+                    return Err(self.trouble(message, &inspection).await);
+                }
                 Verdict::NotYet => settled = None,
                 Verdict::Settling => {
                     let settled = *settled.get_or_insert_with(|| Instant::now() + SETTLE);
@@ -236,6 +240,16 @@ fn healthy(seen: &Inspection, message: impl FnOnce() -> String) -> Verdict {
         Health::Unhealthy => Verdict::Hopeless(message()),
         Health::None | Health::Starting => Verdict::NotYet,
     }
+}
+
+/// The message on a dependency with `required: false`, whose failure is a warning.
+fn optional(service: &ServiceName, message: &str) -> String {
+    let dependency = format!("optional dependency {:?}", service.as_str());
+    if let Some(rest) = message.strip_prefix(&format!("service {:?} ", service.as_str())) {
+        return format!("{dependency} {rest}");
+    }
+    let cause = message.strip_prefix("dependency failed to start: ").unwrap_or(message);
+    format!("{dependency} failed to start: {cause}")
 }
 
 /// What shows why a container is not as it should be.

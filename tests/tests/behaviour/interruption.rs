@@ -47,6 +47,18 @@ fn second_interrupt_kills_at_once(engine: &Engine) -> CaseResult {
     running(&project, 0)
 }
 
+/// Waits until the engine has carried through what the killed command had asked for last.
+fn settled(project: &Project) -> CaseResult {
+    let mut before = None;
+    let mut looks = 0;
+    eventually(Duration::from_secs(20), || {
+        let now = project.states()?;
+        looks = if before.as_ref() == Some(&now) { looks + 1 } else { 0 };
+        before = Some(now);
+        if looks >= 10 { Ok(()) } else { Err("the project does not come to rest".to_owned()) }
+    })
+}
+
 /// Kills the command after each of these times, then lets an undisturbed `up` converge.
 fn converges(project: &Project, arguments: &[&str], step: Duration, rounds: u32) -> CaseResult {
     for round in 1..=rounds {
@@ -55,6 +67,7 @@ fn converges(project: &Project, arguments: &[&str], step: Duration, rounds: u32)
         let _ = pace.recv_timeout(step * round);
         up.signal("KILL").ok();
         up.finish(Duration::from_secs(10)).ok();
+        settled(project)?;
         project.compose(&["up", "-d"])?.ok().map_err(|error| format!("after a kill at {:?}: {error}", step * round))?;
         let states = project.states()?;
         ensure_eq!(
