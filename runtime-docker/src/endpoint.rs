@@ -32,6 +32,8 @@ pub struct Endpoint {
     pub context: Option<String>,
     /// Builds use the classic builder even where BuildKit is there (`DOCKER_BUILDKIT=0`).
     pub classic_builds: bool,
+    /// The program for `ssh://` hosts; `None`: `ssh`.
+    pub ssh_program: Option<PathBuf>,
     /// How long calls may take.
     pub deadlines: Deadlines,
 }

@@ -407,10 +407,23 @@ impl Transport {
                 Err(mut failure) => match failure.take_message() {
                     // A kept connection was closed meanwhile and nothing was sent.
                     Some(unsent) if !fresh => request = unsent,
-                    _ => return Err(error::broken(name, &failure.into_error())),
+                    _ => return Err(self.cut(name, fresh, &failure.into_error())),
                 },
             }
         }
+    }
+
+    /// A call broke off. What ssh says on a first try is that the engine is out of reach.
+    fn cut(&self, name: &str, fresh: bool, cause: &dyn std::error::Error) -> RuntimeError {
+        let first = fresh && self.inner.version.get().is_none();
+        if first && matches!(self.inner.address, Address::Ssh(..)) {
+            let mut innermost = cause;
+            while let Some(source) = innermost.source() {
+                innermost = source;
+            }
+            return wire::failed_to_open(&self.inner.display, &std::io::Error::other(innermost.to_string()));
+        }
+        error::broken(name, cause)
     }
 
     async fn open(&self) -> Result<SendRequest<RequestBody>> {

@@ -2,16 +2,17 @@
 //! `docker system dial-stdio` at the far end.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use compose_runtime::RuntimeError;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use crate::endpoint::{DEFAULT_HOST, Endpoint};
 use crate::error;
@@ -30,8 +31,8 @@ pub(crate) enum Address {
     Tcp(String, u16),
     /// Host and port, and the client's side of TLS.
     Tls(String, u16, Arc<tls::Client>),
-    /// Arguments of `ssh`, and the socket at the far end where one is named.
-    Ssh(Vec<String>, Option<String>),
+    /// The `ssh` program, its arguments, and the socket at the far end where one is named.
+    Ssh(PathBuf, Vec<String>, Option<String>),
 }
 
 impl Address {
@@ -86,7 +87,8 @@ impl Address {
                     arguments.extend(["-p".to_owned(), port.to_string()]);
                 }
                 arguments.extend(["--".to_owned(), name]);
-                Ok(Self::Ssh(arguments, socket))
+                let program = endpoint.ssh_program.clone().unwrap_or_else(|| PathBuf::from("ssh"));
+                Ok(Self::Ssh(program, arguments, socket))
             }
             _ => Err(invalid("the scheme must be unix, tcp, http, https or ssh")),
         }
@@ -112,7 +114,7 @@ impl Address {
             Self::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
             Self::Tcp(name, port) => Ok(Box::new(tcp(name, *port).await?)),
             Self::Tls(name, port, client) => client.wrap(name, tcp(name, *port).await?).await,
-            Self::Ssh(arguments, socket) => Ok(Box::new(Dialled::new(arguments, socket.as_deref())?)),
+            Self::Ssh(program, arguments, socket) => Ok(Box::new(Dialled::new(program, arguments, socket.as_deref())?)),
         }
     }
 }
@@ -143,13 +145,16 @@ fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
 struct Dialled {
     // Killed when the connection is dropped.
     _child: Child,
-    input: ChildStdin,
+    // A pipe is closed by dropping it: that is how its reader sees the end.
+    input: Option<ChildStdin>,
     output: ChildStdout,
+    /// What the program says of its failure; `None` once it has answered.
+    complaint: Option<JoinHandle<String>>,
 }
 
 impl Dialled {
-    fn new(arguments: &[String], socket: Option<&str>) -> io::Result<Self> {
-        let mut command = Command::new("ssh");
+    fn new(program: &Path, arguments: &[String], socket: Option<&str>) -> io::Result<Self> {
+        let mut command = Command::new(program);
         command.args(arguments).arg("docker");
         if let Some(socket) = socket {
             command.args(["--host", socket]);
@@ -158,14 +163,28 @@ impl Dialled {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|cause| io::Error::new(cause.kind(), format!("cannot run `ssh`: {cause}")))?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            .map_err(|cause| io::Error::new(cause.kind(), format!("cannot run `{}`: {cause}", program.display())))?;
+        let (Some(input), Some(output), Some(errors)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
             return Err(io::Error::other("`ssh` was started without streams"));
         };
-        Ok(Self { _child: child, input, output })
+        let complaint = tokio::spawn(async move {
+            let mut text = Vec::new();
+            // More than this tells nobody more; the rest is drained so that the program is not held up.
+            let mut errors = errors.take(4096);
+            if let Err(cause) = errors.read_to_end(&mut text).await {
+                return cause.to_string();
+            }
+            let mut rest = errors.into_inner();
+            if let Err(cause) = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await {
+                tracing::debug!(%cause, "the error output of ssh ended early");
+            }
+            String::from_utf8_lossy(&text).trim().to_owned()
+        });
+        Ok(Self { _child: child, input: Some(input), output, complaint: Some(complaint) })
     }
 }
 
@@ -175,21 +194,37 @@ impl AsyncRead for Dialled {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.output).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        std::task::ready!(Pin::new(&mut self.output).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            self.complaint = None;
+            return Poll::Ready(Ok(()));
+        }
+        // Nothing came: what the program has said instead is the error.
+        let Some(complaint) = self.complaint.as_mut() else { return Poll::Ready(Ok(())) };
+        let text = std::task::ready!(Pin::new(complaint).poll(context)).unwrap_or_default();
+        self.complaint = None;
+        let text = if text.is_empty() { "ssh ended without a word".to_owned() } else { text };
+        Poll::Ready(Err(io::Error::other(text)))
     }
 }
 
 impl AsyncWrite for Dialled {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.input).poll_write(context, bytes)
+        match self.input.as_mut() {
+            Some(input) => Pin::new(input).poll_write(context, bytes),
+            None => Poll::Ready(Err(io::Error::from(io::ErrorKind::BrokenPipe))),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_flush(context)
+        self.input.as_mut().map_or(Poll::Ready(Ok(())), |input| Pin::new(input).poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.input).poll_shutdown(context)
+        std::task::ready!(self.as_mut().poll_flush(context))?;
+        self.input = None;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -213,7 +248,7 @@ mod tests {
             Ok(Address::Unix(path)) => format!("unix {}", path.display()),
             Ok(Address::Tcp(name, port)) => format!("tcp {name} {port}"),
             Ok(Address::Tls(name, port, _)) => format!("tls {name} {port}"),
-            Ok(Address::Ssh(arguments, socket)) => format!("ssh {} {socket:?}", arguments.join(" ")),
+            Ok(Address::Ssh(_, arguments, socket)) => format!("ssh {} {socket:?}", arguments.join(" ")),
             Err(error) => error.to_string(),
         };
         assert_eq!(of(""), "unix /var/run/docker.sock");
