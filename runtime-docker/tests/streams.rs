@@ -194,7 +194,8 @@ async fn archives_go_in_and_out(bench: Arc<Bench>) {
     let mut header = tar::Header::new_gnu();
     header.set_size(5);
     header.set_mode(0o640);
-    (header.set_uid(7), header.set_gid(8));
+    header.set_uid(7);
+    header.set_gid(8);
     header.set_cksum();
     archive.append_data(&mut header, "dir/fi le", b"hello".as_slice()).expect("packed");
     let archive = archive.into_inner().expect("packed");
