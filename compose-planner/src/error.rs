@@ -93,11 +93,11 @@ pub enum PlanError {
         /// The service.
         service: ServiceName,
         /// The backend.
-        engine: String,
+        engine: Box<str>,
         /// The attribute, as in the file.
-        attribute: String,
+        attribute: Box<str>,
         /// Why, and what to do instead.
-        reason: String,
+        reason: Box<str>,
         /// Where it is written.
         place: Option<Place>,
     },

@@ -106,10 +106,10 @@ pub(crate) fn contents(project: &Project, service: &Service) -> Option<String> {
         }
     }
     for reference in &service.secrets {
-        if let Some(object) = project.secrets.get(reference.source.as_str()) {
-            if let Some(value) = project.environment.get(&object.environment) {
-                parts.extend(["secret", reference.source.as_str(), value.as_str()]);
-            }
+        if let Some(object) = project.secrets.get(reference.source.as_str())
+            && let Some(value) = project.environment.get(&object.environment)
+        {
+            parts.extend(["secret", reference.source.as_str(), value.as_str()]);
         }
     }
     if parts.is_empty() {

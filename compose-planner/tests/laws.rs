@@ -159,7 +159,7 @@ fn settled(project: &Project, mut observed: Observed) -> Observed {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn planning_again_after_up_is_empty(

@@ -1,5 +1,6 @@
 //! The labels of containers, networks and volumes (the contract of adoption).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use compose_model::project::{Network, Service, StringMap, Volume};
@@ -15,16 +16,16 @@ use crate::world::World;
 /// The service as its hash sees it: `service:x` references replaced by the identity of the
 /// container, where that is known when planning. The flag tells whether one is not: then the
 /// label has to be completed when the container is created.
-pub(crate) fn hashed_service(world: &World<'_>, peers: &Peers, service: &Service) -> (Service, bool) {
+pub(crate) fn hashed_service<'s>(world: &World<'_>, peers: &Peers, service: &'s Service) -> (Cow<'s, Service>, bool) {
+    if !service.network_mode.starts_with("service:")
+        && !service.ipc.starts_with("service:")
+        && !service.pid.starts_with("service:")
+        && service.volumes_from.is_empty()
+    {
+        return (Cow::Borrowed(service), false);
+    }
     let mut hashed = service.clone();
     let mut late = false;
-    if !hashed.network_mode.starts_with("service:")
-        && !hashed.ipc.starts_with("service:")
-        && !hashed.pid.starts_with("service:")
-        && hashed.volumes_from.is_empty()
-    {
-        return (hashed, false);
-    }
     let mut id_of = |other: &str| -> Option<String> {
         let target = peers.get(other).and_then(|list| list.first()).map(|peer| &peer.target);
         match target {
@@ -52,7 +53,7 @@ pub(crate) fn hashed_service(world: &World<'_>, peers: &Peers, service: &Service
             *text = id;
         }
     }
-    (hashed, late)
+    (Cow::Owned(hashed), late)
 }
 
 /// Digests of image mounts as the label carries them; empty when there are none or when an image

@@ -140,7 +140,7 @@ pub(crate) fn container(
         ..ContainerSpec::default()
     };
     // The name is no part of the hash.
-    spec.late_hash = late.then(|| Box::new(Service { name: ServiceName::default(), ..hashed }));
+    spec.late_hash = late.then(|| Box::new(Service { name: ServiceName::default(), ..hashed.into_owned() }));
     spec.places = places(world, &spec.service);
     Ok(spec)
 }
@@ -367,10 +367,14 @@ fn volumes_from(world: &World<'_>, peers: &Peers, service: &Service) -> Result<V
 
 /// Places of the attributes that engines complain about.
 fn places(world: &World<'_>, service: &ServiceName) -> BTreeMap<String, Place> {
+    let mut path = format!("services.{service}.");
+    let stem = path.len();
     ["image", "command", "entrypoint", "platform", "runtime", "devices", "network_mode", "ports", "volumes", "networks"]
         .into_iter()
         .filter_map(|attribute| {
-            let place = world.project.origins.exact(&format!("services.{service}.{attribute}"))?;
+            path.truncate(stem);
+            path.push_str(attribute);
+            let place = world.project.origins.exact(&path)?;
             Some((attribute.to_owned(), place.clone()))
         })
         .collect()

@@ -96,7 +96,8 @@ fn hooks(
     gone: &mut BTreeSet<String>,
 ) {
     for container in &world.hooks {
-        if !scope.contains(&container.service) && !(down.services.is_empty() && !world.declares(&container.service)) {
+        let orphan = down.services.is_empty() && !world.declares(&container.service);
+        if !orphan && !scope.contains(&container.service) {
             continue;
         }
         let label = free_label(draft, container);

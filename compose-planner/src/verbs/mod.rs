@@ -32,9 +32,9 @@ pub(crate) fn refuse(world: &World<'_>, name: &ServiceName) -> Result<(), PlanEr
     let capabilities = world.capabilities;
     let refused = |attribute: &str, reason: &str| PlanError::Refused {
         service: name.clone(),
-        engine: capabilities.engine.clone(),
-        attribute: attribute.to_owned(),
-        reason: reason.to_owned(),
+        engine: capabilities.engine.as_str().into(),
+        attribute: attribute.into(),
+        reason: reason.into(),
         place: world.place(name, attribute),
     };
     let subpath =

@@ -61,6 +61,7 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
     let label = format!("{}.run", service.name);
     let because = Reason::Requested { by: "run".to_owned() };
     let needs = state.needs_of(service, &spec);
+    let spec = state.with_coming_image(service, spec);
     let create = OpId::new("create", &label);
     let before = up::create_steps(world, state.draft, create.clone(), spec, None, &because, &needs);
     let target = Target::MadeBy { op: create, name: name.into() };

@@ -587,6 +587,16 @@ impl<'w, 'a> Run<'w, 'a> {
         images.chain(networks).chain(volumes).chain(providers).cloned().chain(shared_with(spec)).collect()
     }
 
+    /// What a pull or a build of this plan brings is not known yet: the engine's side fills in the
+    /// identity of the image that it used.
+    pub(crate) fn with_coming_image(&self, service: &Service, mut spec: ContainerSpec) -> ContainerSpec {
+        if self.images.steps.get(&service.name).is_some_and(|steps| !steps.is_empty()) {
+            spec.image_id = None;
+            spec.labels.remove(crate::labels::IMAGE);
+        }
+        spec
+    }
+
     /// Creates a container and connects it to its further networks.
     fn create(
         &mut self,
@@ -598,6 +608,7 @@ impl<'w, 'a> Run<'w, 'a> {
         replica: &mut Replica<'a>,
     ) {
         let needs = self.needs_of(service, &spec);
+        let spec = self.with_coming_image(service, spec);
         replica.before_start = create_steps(self.world, self.draft, id.clone(), spec, replaces, &because, &needs);
         replica.target = Target::MadeBy { op: id, name: self.world.container_name(service, replica.number) };
         replica.because = Some(because);

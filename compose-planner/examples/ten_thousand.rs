@@ -1,0 +1,58 @@
+//! How long planning takes: `cargo run --release -p compose-planner --example ten_thousand`.
+//! Prints the times for 1,000 to 10,000 services, for a fresh `up`, a repeated one and a changed
+//! one, so that growth which is not linear shows.
+
+#![allow(clippy::print_stdout)] // A bench program talks to the one who runs it.
+
+use std::time::Instant;
+
+use compose_model::project::{Condition, Dependency, Network, Project, Service};
+use compose_planner::intent::Up;
+use compose_planner::observed::{Image, Observed};
+use compose_planner::{Capabilities, Intent, Plan, plan, simulate};
+
+fn project(services: usize, value: &str) -> Project {
+    let mut project = Project { name: "bench".into(), working_directory: "/bench".to_owned(), ..Project::default() };
+    project.networks.insert("default".into(), Network { name: "bench_default".to_owned(), ..Network::default() });
+    for index in 0..services {
+        let mut service =
+            Service { name: format!("s{index:05}").into(), image: "app:1".to_owned(), ..Service::default() };
+        for variable in 0..5 {
+            service.environment.insert(format!("VARIABLE_{variable}"), Some(value.to_owned()));
+        }
+        service.networks.insert("default".into(), None);
+        if index >= 10 {
+            let needed = format!("s{:05}", index - 10);
+            let terms = Dependency { condition: Condition::ServiceHealthy, ..Dependency::default() };
+            service.depends_on.insert(needed.as_str().into(), terms);
+        }
+        project.services.insert(service.name.clone(), service);
+    }
+    project
+}
+
+fn timed(what: &str, project: &Project, observed: &Observed) -> Result<Plan, compose_planner::PlanError> {
+    let capabilities = Capabilities::everything("docker");
+    let intent = Intent::Up(Up::default());
+    let start = Instant::now();
+    let made = plan(project, observed, &intent, &capabilities)?;
+    println!("{what:24} {:>8.1} ms  {} steps", start.elapsed().as_secs_f64() * 1000.0, made.steps.len());
+    Ok(made)
+}
+
+fn main() -> Result<(), compose_planner::PlanError> {
+    for services in [1_000, 2_000, 5_000, 10_000] {
+        println!("{services} services");
+        let first = project(services, "one");
+        let mut observed = Observed::default();
+        observed.images.insert("app:1".into(), Image { id: "sha256:1".into(), ..Image::default() });
+        let fresh = timed("  fresh", &first, &observed)?;
+        // Identities made by the simulation grow with what is there; a bench of 10,000 would wait.
+        if services <= 1_000 {
+            let observed = simulate(&observed, &fresh.steps);
+            timed("  nothing to do", &first, &observed)?;
+            timed("  everything changed", &project(services, "two"), &observed)?;
+        }
+    }
+    Ok(())
+}
