@@ -196,8 +196,38 @@ pub(crate) async fn carry_out(
     Ok(changed)
 }
 
+/// Carries out a plan that was made before.
+pub(crate) async fn carry_out_plan(
+    context: &Context<'_>,
+    scene: &mut Scene,
+    plan: Plan,
+    manner: &Manner,
+    interrupts: &mut Interrupts,
+) -> anyhow::Result<Changed> {
+    for consent in &plan.consents {
+        if let Consent::RecreateVolume { volume } = consent {
+            context.output.warning(&format!("volume {volume} differs from the file and is left as it is"));
+        }
+    }
+    let mut display = Display::new(context.output, &plan.verb, context.options.dry_run);
+    display.quiet_pull = manner.quiet_pull;
+    print_notes(context, &plan);
+    if context.options.dry_run {
+        display.pretend(&plan);
+        display.finish();
+        return Ok(Changed { plan, ..Changed::default() });
+    }
+    let changed = round(context, scene, plan, &mut display, interrupts, &mut Nobody).await?;
+    display.finish();
+    if !changed.report.failed.is_empty() {
+        let message = failures::of_report(&changed.report);
+        return Err(CommandError { status: ExitStatus::FAILURE, message }.into());
+    }
+    Ok(changed)
+}
+
 /// Carries out one plan.
-pub(crate) async fn round(
+async fn round(
     context: &Context<'_>,
     scene: &Scene,
     plan: Plan,

@@ -50,6 +50,18 @@ pub(crate) fn dispatch(
         Verb::Commit(arguments) => block_on(commands::commit::run(context, &arguments))?,
         Verb::Stats(arguments) => block_on(commands::stats::run(context, &arguments))?,
         Verb::Config(arguments) => commands::config::run(context, &arguments),
-        _ => anyhow::bail!("this command is not built yet"),
+        Verb::Plan(arguments) => block_on(commands::plan::run(context, &arguments))?,
+        Verb::Apply(arguments) => block_on(commands::apply::run(context, &arguments))?,
+        Verb::Why(arguments) => block_on(commands::why::run(context, &arguments))?,
+        Verb::Cp(arguments) => block_on(commands::cp::run(context, &arguments))?,
+        Verb::Alpha { command: AlphaVerb::Viz(arguments) } => commands::viz::run(context, &arguments),
+        Verb::Alpha { command: AlphaVerb::Generate(_) } => not_yet("alpha generate"),
+        Verb::Watch(_) => not_yet("watch"),
+        Verb::Publish(_) => not_yet("publish"),
     }
+}
+
+/// Says plainly that a command of the reference is missing.
+fn not_yet(name: &str) -> anyhow::Result<ExitStatus> {
+    anyhow::bail!("`{name}` is not supported yet; nothing was done")
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use compose_model::diagnostic::Diagnostics;
 use compose_model::files::{DiskFiles, MemoryFiles};
 use compose_model::load::{LoadError, LoadOptions, LoadedModel, load_model};
-use compose_model::project::Service;
+use compose_model::project::{Origins, Place, Service};
 use compose_model::source::SourceMap;
 use compose_model::template::Variable;
 use compose_model::{Project, assemble, dotenv};
@@ -39,6 +39,7 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
         }
     }
     let mut project = load_with(context, &options)?;
+    shorten_places(&mut project, &context.environment.current_directory);
     if context.options.compatibility {
         project.environment.insert("COMPOSE_COMPATIBILITY".to_owned(), "true".to_owned());
     }
@@ -50,6 +51,17 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
         }
     }
     Ok(project)
+}
+
+/// Names files below the working directory as the user would.
+fn shorten_places(project: &mut Project, directory: &str) {
+    let mut origins = Origins::default();
+    let prefix = format!("{}/", directory.trim_end_matches('/'));
+    for (path, place) in project.origins.iter() {
+        let file = place.file.strip_prefix(&prefix).unwrap_or(&place.file).to_owned();
+        origins.insert(path, Place { file, ..place.clone() });
+    }
+    project.origins = origins;
 }
 
 /// Loads the project with options of the caller's. Warnings are printed.

@@ -9,6 +9,7 @@ mod commands;
 mod container_view;
 mod content;
 mod context;
+mod copying;
 mod dispatch;
 mod engine;
 mod environment;
@@ -21,6 +22,7 @@ mod lock;
 mod log_view;
 mod output;
 mod progress;
+mod saved_plan;
 mod session;
 mod signals;
 mod size_format;
@@ -33,7 +35,14 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    // Processes of the containerd backend are this program under another first word.
+    if let Some((word, rest)) = words.get(1..).and_then(<[String]>::split_first)
+        && word == runtime_containerd::LOGGER_ARGUMENT
+    {
+        return ExitCode::from(u8::try_from(runtime_containerd::logger_main(rest)).unwrap_or(1));
+    }
+    terminal::restore_on_panic();
     let invocation::ExitStatus(code) = invocation::run(words);
     // What does not fit into eight bits (128 + signal does) is a failure all the same.
     ExitCode::from(u8::try_from(code).unwrap_or(255))

@@ -1,6 +1,17 @@
 //! `plan`: show what `up` would do, and why.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::bail;
 use clap::Args;
+use compose_planner::intent::Down;
+use compose_planner::{Intent, OpId, Plan};
+
+use crate::commands::up;
+use crate::context::{Context, Wanted, names};
+use crate::invocation::ExitStatus;
+use crate::saved_plan::{SavedPlan, State};
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -65,4 +76,126 @@ pub(crate) struct Arguments {
     /// As `up --wait`
     #[arg(long)]
     pub(crate) wait: bool,
+}
+
+/// Shows the plan.
+pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    let render = match arguments.format.as_str() {
+        "text" | "" => |plan: &Plan| Ok(compose_planner::text::text(plan)),
+        "json" => |plan: &Plan| Ok(serde_json::to_string_pretty(plan)? + "\n"),
+        "dot" => |plan: &Plan| Ok(dot(plan)),
+        "mermaid" => |plan: &Plan| Ok(mermaid(plan)),
+        other => bail!("unsupported format {other:?}: use text, json, dot or mermaid"),
+    };
+    let render: fn(&Plan) -> anyhow::Result<String> = render;
+    let (mut scene, intent) = if arguments.down {
+        let wanted = Wanted { networks: true, volumes: arguments.volumes, ..Wanted::CONTAINERS };
+        let scene = context.scene(&arguments.services, wanted).await?;
+        let (remove_orphans, ignore_orphans) =
+            crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
+        let intent = Intent::Down(Down {
+            services: names(&arguments.services),
+            volumes: arguments.volumes,
+            remove_orphans,
+            ignore_orphans,
+            images: None,
+            timeout: crate::flags::seconds(arguments.timeout),
+        });
+        (scene, intent)
+    } else {
+        let scene = context.scene_of_files(&arguments.services, Wanted::ALL).await?;
+        let intent = Intent::Up(up::intent(context, &scene.project, &as_up(arguments))?);
+        (scene, intent)
+    };
+    let plan = crate::change::plan(&mut scene, &intent).await?;
+    let changes = !plan.is_empty();
+    let text = render(&plan)?;
+    if let Some(path) = &arguments.output {
+        let state = State::of(&scene.observed, scene.project.name.as_str());
+        SavedPlan { plan, intent, state }.write(path)?;
+    }
+    context.output.data(text)?;
+    Ok(if arguments.exit_code && changes { ExitStatus(2) } else { ExitStatus::SUCCESS })
+}
+
+/// The same flags, as `up` takes them.
+fn as_up(arguments: &Arguments) -> up::Arguments {
+    up::Arguments {
+        services: arguments.services.clone(),
+        build: arguments.build,
+        no_build: arguments.no_build,
+        force_recreate: arguments.force_recreate,
+        no_recreate: arguments.no_recreate,
+        always_recreate_deps: arguments.always_recreate_deps,
+        no_deps: arguments.no_deps,
+        pull: arguments.pull.clone(),
+        remove_orphans: arguments.remove_orphans,
+        renew_anon_volumes: arguments.renew_anon_volumes,
+        scale: arguments.scale.clone(),
+        timeout: arguments.timeout,
+        rerun_jobs: arguments.rerun_jobs,
+        wait: arguments.wait,
+        ..up::Arguments::default()
+    }
+}
+
+/// The graph for graphviz.
+fn dot(plan: &Plan) -> String {
+    let mut out = String::from("digraph plan {\n  rankdir=LR;\n  node [shape=box, fontname=monospace];\n");
+    for step in &plan.steps {
+        let label =
+            format!("{}\n{}", step.id, step.because).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = writeln!(out, "  \"{}\" [label=\"{label}\"];", step.id);
+    }
+    for step in &plan.steps {
+        for before in &step.after {
+            let _ = writeln!(out, "  \"{before}\" -> \"{}\";", step.id);
+        }
+    }
+    out.push_str("}\n");
+    out
+}
+
+/// The graph for Markdown pages.
+fn mermaid(plan: &Plan) -> String {
+    let numbers: BTreeMap<&OpId, usize> =
+        plan.steps.iter().enumerate().map(|(index, step)| (&step.id, index)).collect();
+    let mut out = String::from("graph LR\n");
+    for (index, step) in plan.steps.iter().enumerate() {
+        let because = step.because.to_string().replace('"', "#quot;");
+        let _ = writeln!(out, "  s{index}[\"{}<br/>{because}\"]", step.id);
+    }
+    for (index, step) in plan.steps.iter().enumerate() {
+        for before in step.after.iter().filter_map(|before| numbers.get(before)) {
+            let _ = writeln!(out, "  s{before} --> s{index}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use compose_planner::plan::Step;
+    use compose_planner::{Op, Reason};
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let step = |verb: &str, wave, after: &[&OpId]| Step {
+            id: OpId::new(verb, "web.1"),
+            wave,
+            op: Op::RemoveImage { image: "x".into() },
+            after: after.iter().map(|id| (*id).clone()).collect(),
+            because: Reason::Requested { by: "a \"b\"".to_owned() },
+            service: None,
+        };
+        let first = step("stop", 1, &[]);
+        let second = step("remove", 2, &[&first.id]);
+        Plan { steps: vec![first, second], ..Plan::default() }
+    }
+
+    #[test]
+    fn graphs_have_a_node_for_each_step_and_an_edge_for_each_order() {
+        insta::assert_snapshot!(format!("{}\n{}", dot(&plan()), mermaid(&plan())));
+    }
 }
