@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use compose_model::names::ProjectName;
 use compose_runtime::Runtime;
+use runtime_containerd::{Containerd, Settings};
 use runtime_docker::context::{Selection, resolve};
 use runtime_docker::{DockerRuntime, Endpoint, TlsFiles};
 
@@ -78,6 +79,19 @@ pub(crate) fn address(context: &Context<'_>) -> String {
     }
 }
 
+/// Where containerd and its network plug-ins are, by the variables that nerdctl reads too.
+fn containerd_settings(context: &Context<'_>) -> anyhow::Result<Settings> {
+    let get = |name: &str| context.environment.get(name).unwrap_or_default();
+    let program = std::env::current_exe().context("the path of this program, which also writes container logs")?;
+    let mut settings = Settings::new(get("CONTAINERD_ADDRESS"), get("CONTAINERD_NAMESPACE"), program);
+    let own = get("CNI_PATH").split(':').filter(|path| !path.is_empty()).map(PathBuf::from);
+    settings.plugin_directories.splice(0..0, own);
+    if !get("NETCONFPATH").is_empty() {
+        settings.network_directory = PathBuf::from(get("NETCONFPATH"));
+    }
+    Ok(settings)
+}
+
 /// Connects. With a project the first call is the list of its containers, which is needed anyway.
 pub(crate) async fn connect(context: &Context<'_>, project: Option<&ProjectName>) -> anyhow::Result<Arc<dyn Runtime>> {
     match backend(context)? {
@@ -89,6 +103,6 @@ pub(crate) async fn connect(context: &Context<'_>, project: Option<&ProjectName>
             };
             Ok(Arc::new(runtime))
         }
-        Backend::Containerd => bail!("the containerd engine cannot be used yet"),
+        Backend::Containerd => Ok(Arc::new(Containerd::connect(containerd_settings(context)?).await?)),
     }
 }
