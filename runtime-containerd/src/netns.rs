@@ -5,7 +5,7 @@ use std::path::Path;
 
 use compose_runtime::error::Result;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use crate::client::local;
 
@@ -14,7 +14,7 @@ const NSFS_MAGIC: i64 = 0x6e73_6673;
 
 /// Whether a namespace is kept at the path. After a reboot an empty file may be left there.
 pub(crate) fn exists(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|found| i64::try_from(found.f_type).is_ok_and(|kind| kind == NSFS_MAGIC))
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == NSFS_MAGIC)
 }
 
 /// Makes a network namespace and keeps it at the path.
@@ -38,22 +38,6 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(local(path.display(), error)),
         _ => Ok(()),
     }
-}
-
-/// Runs work on a thread inside a namespace. What it opens (sockets) stays inside.
-pub(crate) async fn inside<T: Send + 'static>(
-    path: &Path,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    use std::os::fd::AsFd;
-    let path = path.to_owned();
-    on_thread(move || {
-        let file = File::open(&path).map_err(|error| local(path.display(), error))?;
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|error| local(path.display(), error))?;
-        work()
-    })
-    .await
 }
 
 #[allow(unsafe_code)]

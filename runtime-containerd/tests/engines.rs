@@ -1,6 +1,8 @@
 //! The port on real daemons. Runs where `COMPOSE_TEST_CONTAINERD1` or `COMPOSE_TEST_CONTAINERD2`
 //! name sockets; root rights are needed.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Test helpers: a panic is a failed test.
+
 mod support;
 
 use std::io::Read;

@@ -1,5 +1,7 @@
 //! What the tests on real daemons share: a place of their own, images, and counting what is left.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // Helpers of tests: a panic is a failed test.
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
