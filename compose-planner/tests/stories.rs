@@ -1,7 +1,8 @@
 //! Stories: compose files, what happens to the engine, and the plan of each command, as text.
 //!
 //! A story is a file below `stories/`. A line `=== file` begins the text of the compose file (a
-//! later one replaces it); `> up ...` plans the verb, shows the plan and carries it out;
+//! later one replaces it); `=== example PATH` loads a file of this repository, changed by lines
+//! `s/OLD/NEW/` and overridden by what follows; `> up ...` plans the verb, shows the plan and carries it out;
 //! `> up ... | 3` carries out the first three steps only; `? up ...` shows the plan and does
 //! nothing; `! ...` changes the engine (see `support::happen`); `@ docker-1.41`, `@ no-rename`
 //! choose what the engine can do. Lines that begin with `#` are comments. The result is a
@@ -64,6 +65,21 @@ fn tell(story: &str) -> String {
                 yaml.push('\n');
             }
             project = support::project(&yaml);
+            for (reference, image) in support::images(&project).images {
+                observed.images.entry(reference).or_insert(image);
+            }
+        } else if let Some(example) = line.strip_prefix("=== example ") {
+            let mut changes = String::new();
+            while let Some(next) = lines.next_if(|next| !next.starts_with(['>', '!', '?', '=', '@', '#'])) {
+                let _ = writeln!(changes, "{next}");
+            }
+            let _ = writeln!(told, "=== {example}\n{changes}");
+            match support::example(example, &changes) {
+                Ok(loaded) => project = loaded,
+                Err(error) => {
+                    let _ = writeln!(told, "{error}\n");
+                }
+            }
             for (reference, image) in support::images(&project).images {
                 observed.images.entry(reference).or_insert(image);
             }

@@ -6,14 +6,17 @@
 #![allow(dead_code)] // Each test program uses its part.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use compose_model::assemble::Options;
 use compose_model::diagnostic::Diagnostics;
+use compose_model::files::MemoryFiles;
 use compose_model::names::ServiceName;
 use compose_model::project::{Job, Place, Project, Service};
 use compose_model::source::SourceMap;
 use compose_model::tree::{Node, Typed, Value};
 use compose_model::units::Duration;
-use compose_model::{forms, parse};
+use compose_model::{LoadOptions, forms, load, parse};
 use compose_planner::intent::{self, BuildPolicy, PullPolicy, Recreate, RemoveImages};
 use compose_planner::observed::{Detail, Image, Observed, State};
 use compose_planner::{Capabilities, Intent, Plan, check, plan, simulate};
@@ -95,6 +98,38 @@ pub(crate) fn project(yaml: &str) -> Project {
         }
     }
     project
+}
+
+/// A file of this repository, loaded as the program loads it. Lines `s/OLD/NEW/` change its text;
+/// all other lines are a second file that overrides it.
+///
+/// # Errors
+/// The mistakes of the file, as people read them.
+pub(crate) fn example(path: &str, changes: &str) -> Result<Project, String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let mut text = std::fs::read_to_string(&file).expect("a file of the repository");
+    let mut further = String::new();
+    for line in changes.lines() {
+        match line.strip_prefix("s/").and_then(|line| line.strip_suffix('/')?.split_once('/')) {
+            Some((old, new)) => {
+                assert!(text.contains(old), "{path} has no {old:?}");
+                text = text.replace(old, new);
+            }
+            None => further.extend([line, "\n"]),
+        }
+    }
+    let place = format!("/{path}");
+    let folder = place.rsplit_once('/').map_or("/", |(folder, _)| folder);
+    let mut input = Options { files: vec![place.clone()], current_directory: folder.to_owned(), ..Options::default() };
+    let mut files = MemoryFiles::new().with(&place, text);
+    if !further.is_empty() {
+        let override_file = format!("{folder}/override.yaml");
+        files = files.with(&override_file, further);
+        input.files.push(override_file);
+    }
+    load(&LoadOptions { input, ..LoadOptions::default() }, &files)
+        .map(|loaded| loaded.project)
+        .map_err(|error| error.render(false))
 }
 
 /// Every image that the project runs, by short name.
