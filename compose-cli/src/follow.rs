@@ -71,8 +71,9 @@ enum Order {
     Attach(Vec<String>),
     /// These are about to be removed: nothing of them counts any more.
     Forget(Vec<ContainerId>),
-    /// Nothing further will be started: the end of all is the end.
-    Seal,
+    /// Nothing further will be started: the end of all is the end. So many containers were
+    /// started, whose events may still be on their way.
+    Seal(usize),
     /// End when everything has been written.
     Finish,
     /// End with what has been read.
@@ -118,6 +119,8 @@ impl Follower {
             finishing: false,
             told_end: false,
             forgotten: BTreeSet::new(),
+            started: BTreeSet::new(),
+            expected: 0,
         };
         for (container, options) in running {
             state.follow_existing(&container, options);
@@ -136,9 +139,9 @@ impl Follower {
         let _ = self.orders.send(Order::Forget(containers));
     }
 
-    /// Says that nothing further will be started.
-    pub(crate) fn seal(&self) {
-        let _ = self.orders.send(Order::Seal);
+    /// Says that nothing further will be started, and how many containers were.
+    pub(crate) fn seal(&self, started: usize) {
+        let _ = self.orders.send(Order::Seal(started));
     }
 
     /// Waits until everything is written.
@@ -200,6 +203,10 @@ struct Following {
     finishing: bool,
     told_end: bool,
     forgotten: BTreeSet<ContainerId>,
+    /// Containers that were seen to start.
+    started: BTreeSet<ContainerId>,
+    /// How many have to be, before the end of all is the end.
+    expected: usize,
 }
 
 impl Following {
@@ -212,13 +219,10 @@ impl Following {
         let mut events_ended = false;
         let mut orders_ended = false;
         let mut deadline: Option<tokio::time::Instant> = None;
+        let mut patience: Option<tokio::time::Instant> = None;
         loop {
-            let late = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let late = at(deadline);
+            let missing = at(patience);
             // Output is held back until the view is open, so that it does not run into a live
             // display; the bounded queue then slows the readers down.
             tokio::select! {
@@ -231,8 +235,10 @@ impl Following {
                             self.forgotten.insert(id);
                         }
                     }
-                    Some(Order::Seal) => {
+                    Some(Order::Seal(expected)) => {
                         self.sealed = true;
+                        self.expected = expected;
+                        patience = Some(tokio::time::Instant::now() + LAST_WORDS);
                         self.tell_end();
                     }
                     Some(Order::Finish) => {
@@ -253,6 +259,12 @@ impl Following {
                     Some(Err(_)) | None => events_ended = true,
                 },
                 () = late => return self.writer.flush(),
+                // An event that never comes must not keep the command for ever.
+                () = missing => {
+                    patience = None;
+                    self.expected = 0;
+                    self.tell_end();
+                }
                 Some(message) = receiver.recv(), if self.open || self.finishing => {
                     self.message(message)?;
                     while let Ok(message) = receiver.try_recv() {
@@ -265,6 +277,7 @@ impl Following {
                 }
             }
             if events_ended {
+                self.expected = 0;
                 // Without events nobody tells of ends; what is no longer read has ended.
                 for followed in self.followed.values_mut() {
                     followed.alive = followed.reading;
@@ -340,6 +353,7 @@ impl Following {
         }
         match event.action.as_str() {
             "start" => {
+                self.started.insert(event.container.clone());
                 let name = short_name(event.name.as_str(), self.audience.project.as_str(), service.as_str(), number);
                 let known = self.followed.get(&event.container).map(|known| (known.reading, known.ended_at.clone()));
                 self.enter(event.container.clone(), &name, service, true, shown);
@@ -466,10 +480,17 @@ impl Following {
     fn tell_end(&mut self) {
         let over =
             self.followed.values().all(|followed| !followed.alive && !followed.reading && followed.exit.is_none());
-        if self.sealed && over && !self.told_end {
+        if self.sealed && over && self.started.len() >= self.expected && !self.told_end {
             self.told_end = true;
             let _ = self.notices.send(Notice::AllEnded);
         }
+    }
+}
+
+async fn at(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

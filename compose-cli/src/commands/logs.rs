@@ -136,7 +136,7 @@ async fn follow(
     let running = chosen.iter().map(|container| ((*container).clone(), options.clone())).collect();
     let mut follower = Follower::start(Arc::clone(&scene.runtime), audience, style, running).await?;
     follower.attach(Vec::new());
-    follower.seal();
+    follower.seal(0);
     loop {
         tokio::select! {
             notice = follower.notices.recv() => if matches!(notice, Some(Notice::AllEnded) | None) {

@@ -164,7 +164,17 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         context.output.line(id.as_str())?;
         return Ok(ExitStatus::SUCCESS);
     }
-    attached(&scene, &id, &slug, tty, interactive, &mut interrupts).await
+    let streams = Streams { tty, stdin: interactive, removes_itself: arguments.rm };
+    attached(&scene, &id, &slug, streams, &mut interrupts).await
+}
+
+/// How the caller and the container are connected.
+#[derive(Clone, Copy)]
+struct Streams {
+    tty: bool,
+    stdin: bool,
+    /// The engine removes the container when it ends.
+    removes_itself: bool,
 }
 
 /// Starts the container with its streams connected, and returns its exit code.
@@ -172,10 +182,10 @@ async fn attached(
     scene: &Scene,
     id: &ContainerId,
     slug: &str,
-    tty: bool,
-    stdin: bool,
+    streams: Streams,
     interrupts: &mut Interrupts,
 ) -> anyhow::Result<ExitStatus> {
+    let Streams { tty, stdin, removes_itself } = streams;
     let runtime = scene.runtime.as_ref();
     // Subscribed to before the start: a container that removes itself tells its exit code nowhere else.
     let query = EventQuery { labels: vec![(labels::SLUG.to_owned(), Some(slug.to_owned()))], ..EventQuery::default() };
@@ -210,7 +220,23 @@ async fn attached(
         }
     }
     let code = exit_code(scene, id, &mut events).await;
+    if removes_itself {
+        // A limit, since a removal that the engine cannot do is no reason to hang.
+        let _ = tokio::time::timeout(GRACE, gone(scene, id, &mut events)).await;
+    }
     Ok(signalled.unwrap_or(ExitStatus(i32::try_from(code).unwrap_or(1))))
+}
+
+/// Waits until the engine has removed the container: what comes next may want its name or volumes.
+async fn gone(scene: &Scene, id: &ContainerId, events: &mut Items<EngineEvent>) {
+    if scene.runtime.containers().inspect(id.as_str()).await.is_err() {
+        return;
+    }
+    while let Some(Ok(event)) = events.next().await {
+        if event.action == "destroy" && event.container == *id {
+            return;
+        }
+    }
 }
 
 async fn exit_code(scene: &Scene, id: &ContainerId, events: &mut Items<EngineEvent>) -> i64 {

@@ -8,8 +8,9 @@ use clap::Args;
 use compose_model::Project;
 use compose_model::names::ServiceName;
 use compose_planner::intent::{Kill, Recreate, Stop, Up};
-use compose_planner::{Intent, Note, Op, Plan, Target};
+use compose_planner::{Intent, Note, Op, OpId, Plan, Target};
 use compose_runtime::Event;
+use compose_runtime::event::Completion;
 use compose_runtime::port::LogOptions;
 
 use crate::change::{Manner, Nobody, Watcher, carry_out};
@@ -231,7 +232,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
             return Err(error);
         }
     };
-    attached.follower.seal();
+    attached.follower.seal(attached.started);
     if changed.interrupted {
         return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
     }
@@ -309,6 +310,10 @@ struct Attached {
     names: BTreeSet<String>,
     opened: bool,
     ended: Vec<(ServiceName, i64)>,
+    /// Steps that start what is followed.
+    starts: BTreeSet<OpId>,
+    /// How many of them have started a container.
+    started: usize,
 }
 
 impl Attached {
@@ -355,6 +360,8 @@ impl Attached {
             names: BTreeSet::new(),
             opened: false,
             ended: Vec::new(),
+            starts: BTreeSet::new(),
+            started: 0,
         })
     }
 
@@ -425,6 +432,9 @@ impl Watcher for Attached {
         let wordings = wording::of_plan(plan);
         for step in &plan.steps {
             let (Op::Start { .. }, Some(service)) = (&step.op, &step.service) else { continue };
+            if self.shown.contains(service) || self.tracked.contains(service) {
+                self.starts.insert(step.id.clone());
+            }
             if self.shown.contains(service)
                 && let Some(name) =
                     wordings.get(&step.id).and_then(|wording| wording.resource.strip_prefix("Container "))
@@ -447,6 +457,11 @@ impl Watcher for Attached {
             && id.0.starts_with("start:")
         {
             self.open();
+        }
+        if let Event::Done { id, how: Completion::Done } = event
+            && self.starts.contains(id)
+        {
+            self.started += 1;
         }
     }
 }
