@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use compose_planner::intent::Up;
 use compose_planner::plan::Consent;
-use compose_planner::{Intent, Note, Op, Plan, Reason, Target};
+use compose_planner::{Intent, Note, Plan};
 use compose_runtime::Event;
-use compose_runtime::event::Progress;
 use compose_runtime::executor::{Cancellation, ExecuteOptions, Providers, Report, execute};
 use compose_runtime::port::ObserveQuery;
 use futures_util::StreamExt as _;
@@ -36,6 +35,8 @@ pub(crate) struct Manner {
     pub(crate) yields_to_logs: bool,
     /// The first signal already ends it at once (it was itself asked for by a signal).
     pub(crate) urgent: bool,
+    /// Log lines are being printed meanwhile: single lines from the beginning.
+    pub(crate) among_logs: bool,
     /// What the display calls it; empty for the verb.
     pub(crate) title: String,
 }
@@ -153,6 +154,9 @@ pub(crate) async fn carry_out(
     display.quiet_build = manner.quiet_build;
     display.build_is_data = manner.build_is_data;
     display.urgent = manner.urgent;
+    if manner.among_logs {
+        display.stay_among_logs();
+    }
     display.yields_to_logs = manner.yields_to_logs;
     let mut plan = plan(scene, &intent).await?;
     if !context.options.dry_run && agree_to_volumes(context, &plan, &mut intent, manner.yes)? {
@@ -219,6 +223,7 @@ pub(crate) async fn carry_out_plan(
     }
     let changed = round(context, scene, plan, &mut display, interrupts, &mut Nobody).await?;
     display.finish();
+    scene.lock = None;
     if !changed.report.failed.is_empty() {
         let message = failures::of_report(&changed.report);
         return Err(CommandError { status: ExitStatus::FAILURE, message }.into());
@@ -343,12 +348,4 @@ fn plugin_directories(context: &Context<'_>) -> Vec<std::path::PathBuf> {
             "/usr/libexec/docker/cli-plugins".into(),
         ])
         .collect()
-}
-
-/// Whether an event is output of a build or hook.
-pub(crate) fn output_line(event: &Event) -> Option<&str> {
-    match event {
-        Event::Progress { progress: Progress::Output(text), .. } => Some(text),
-        _ => None,
-    }
 }

@@ -355,7 +355,7 @@ impl Following {
             "start" => {
                 self.started.insert(event.container.clone());
                 let name = short_name(event.name.as_str(), self.audience.project.as_str(), service.as_str(), number);
-                let known = self.followed.get(&event.container).map(|known| (known.reading, known.ended_at.clone()));
+                let known = self.followed.get(&event.container).map(|known| (known.reading, known.ended_at));
                 self.enter(event.container.clone(), &name, service, true, shown);
                 self.told_end = false;
                 if !shown {

@@ -34,13 +34,6 @@ pub(crate) struct CommandError {
     pub(crate) message: String,
 }
 
-impl CommandError {
-    /// An error that was reported already.
-    pub(crate) const fn reported() -> Self {
-        Self { status: ExitStatus::FAILURE, message: String::new() }
-    }
-}
-
 impl fmt::Display for CommandError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)
@@ -82,6 +75,10 @@ pub(crate) fn run(words: Vec<String>) -> ExitStatus {
             return ExitStatus::FAILURE;
         }
     };
+    if output.debug {
+        // What the backends do, for people who look for a fault.
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(std::io::stderr).try_init();
+    }
     if line.root.workdir.is_some() {
         output.warning("option '--workdir' is DEPRECATED at root level! Please use '--project-directory' instead.");
     }
@@ -250,7 +247,7 @@ fn unknown_argument(argument: &str, words: &[String], command: &clap::Command) -
             .iter()
             .find(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(letter))
             .map_or(argument, String::as_str);
-        return format!("unknown shorthand flag: {:?} in {cluster}", letter).replace('"', "'");
+        return format!("unknown shorthand flag: {letter:?} in {cluster}");
     }
     let name = subcommand_of(words, command).get_name().to_owned();
     format!("\"compose {name}\" takes no argument {argument:?}; see `compose {name} --help`")

@@ -152,11 +152,6 @@ impl Output {
         self.stdout_terminal
     }
 
-    /// Whether standard error is a terminal.
-    pub(crate) const fn stderr_is_terminal(&self) -> bool {
-        self.stderr_terminal
-    }
-
     /// Whether a person can be asked: standard input is a terminal.
     pub(crate) fn can_ask(&self) -> bool {
         io::stdin().is_terminal()

@@ -1,7 +1,6 @@
 //! Ctrl-C and its relatives: the first one asks for an orderly end, the second one for an end at
 //! once.
 
-use compose_runtime::executor::Cancellation;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Listens for SIGINT, SIGTERM and SIGHUP.
@@ -29,13 +28,4 @@ impl Interrupts {
             _ = self.hang_up.recv() => "SIGHUP",
         }
     }
-}
-
-/// Cancels gently with the first signal and at once with the second. Never ends by itself.
-pub(crate) async fn cancel_on_signals(interrupts: &mut Interrupts, cancellation: &Cancellation) {
-    interrupts.next().await;
-    cancellation.gentle.cancel();
-    interrupts.next().await;
-    cancellation.at_once.cancel();
-    std::future::pending::<()>().await;
 }

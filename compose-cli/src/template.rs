@@ -31,9 +31,9 @@ pub(crate) struct Template {
 enum Node {
     Text(String),
     Print(Pipeline),
-    If { branches: Vec<(Pipeline, Vec<Node>)>, otherwise: Vec<Node> },
-    Range { over: Pipeline, body: Vec<Node>, otherwise: Vec<Node> },
-    With { over: Pipeline, body: Vec<Node>, otherwise: Vec<Node> },
+    If { branches: Vec<(Pipeline, Vec<Self>)>, otherwise: Vec<Self> },
+    Range { over: Pipeline, body: Vec<Self>, otherwise: Vec<Self> },
+    With { over: Pipeline, body: Vec<Self>, otherwise: Vec<Self> },
 }
 
 type Pipeline = Vec<Call>;

@@ -395,7 +395,7 @@ impl Attached {
         scene.observed = scene.runtime.observe(&crate::context::query(&scene.project, Wanted::CONTAINERS)).await?;
         let timeout = crate::flags::seconds(arguments.timeout);
         let stop = Intent::Stop(Stop { services: self.tracked.clone(), timeout });
-        let manner = Manner { urgent: code.is_none(), yields_to_logs: true, ..Manner::default() };
+        let manner = Manner { urgent: code.is_none(), among_logs: true, ..Manner::default() };
         let stopped = carry_out(context, scene, stop, &manner, interrupts, &mut Nobody).await;
         if stopped.as_ref().is_ok_and(|changed| changed.interrupted) {
             scene.observed = scene.runtime.observe(&crate::context::query(&scene.project, Wanted::CONTAINERS)).await?;

@@ -99,7 +99,7 @@ fn answers(scene: &Scene, plan: &Plan, services: &[String]) -> Vec<Answer> {
             equal &= matches!(step.because, Reason::NotRunning { .. });
             match &step.because {
                 Reason::Changed { changes } if !changes.is_empty() => {
-                    because.extend(changes.iter().map(ToString::to_string))
+                    because.extend(changes.iter().map(ToString::to_string));
                 }
                 other => because.push(other.to_string()),
             }

@@ -81,20 +81,17 @@ pub(crate) struct Board {
     pub(crate) total: usize,
     /// The verb, for the title.
     pub(crate) title: String,
-    /// When the work began.
-    pub(crate) started: Instant,
 }
 
 impl Board {
     /// A board for a verb.
-    pub(crate) fn new(title: &str, now: Instant) -> Self {
+    pub(crate) fn new(title: &str) -> Self {
         Self {
             wordings: BTreeMap::new(),
             rows: IndexMap::new(),
             ahead: BTreeMap::new(),
             total: 0,
             title: title.to_owned(),
-            started: now,
         }
     }
 
@@ -274,7 +271,7 @@ impl Line {
         if let Some((current, total)) = self.amount {
             object.insert("current".to_owned(), current.into());
             object.insert("total".to_owned(), total.into());
-            let percent = if total == 0 { 0 } else { current.saturating_mul(100) / total };
+            let percent = current.saturating_mul(100).checked_div(total).unwrap_or(0);
             object.insert("percent".to_owned(), percent.into());
         }
         format!("{}\n", serde_json::Value::Object(object))

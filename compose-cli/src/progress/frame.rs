@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn board(now: Instant) -> Board {
-        let mut board = Board::new("up", now);
+        let mut board = Board::new("up");
         board.apply(Line::new("Network shop_default", Status::Done, "Created", ""), now);
         board.apply(
             Line::new(
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn hundreds_of_rows_fold_to_the_window_with_errors_and_work_first() {
         let start = Instant::now();
-        let mut board = Board::new("up", start);
+        let mut board = Board::new("up");
         for number in 0..300 {
             let status = if number == 250 {
                 Status::Error

@@ -44,6 +44,8 @@ pub(crate) struct Display<'a> {
     pub(crate) yields_to_logs: bool,
     /// It has ended.
     yielded: bool,
+    /// Every line is printed then, not only those that need attention.
+    tell_all: bool,
     pulls: BTreeSet<String>,
     builds: BTreeMap<OpId, Vec<String>>,
 }
@@ -53,7 +55,7 @@ impl<'a> Display<'a> {
     pub(crate) fn new(output: &'a Output, title: &str, dry_run: bool) -> Self {
         Self {
             output,
-            board: Board::new(title, Instant::now()),
+            board: Board::new(title),
             mode: output.progress(),
             dry_run,
             drawn: Vec::new(),
@@ -64,6 +66,7 @@ impl<'a> Display<'a> {
             urgent: false,
             yields_to_logs: false,
             yielded: false,
+            tell_all: false,
             pulls: BTreeSet::new(),
             builds: BTreeMap::new(),
         }
@@ -103,6 +106,14 @@ impl<'a> Display<'a> {
         self.build_output(event);
         let lines = self.board.event(event, Instant::now());
         self.print(&lines);
+    }
+
+    /// Shows every event in a line of its own, since log lines are printed meanwhile.
+    pub(crate) fn stay_among_logs(&mut self) {
+        if self.is_live() {
+            self.yielded = true;
+            self.tell_all = true;
+        }
     }
 
     /// Ends the live part: what comes later is told in single lines between those of logs.
@@ -157,12 +168,6 @@ impl<'a> Display<'a> {
         }
     }
 
-    /// Shows something that is no event of a plan.
-    pub(crate) fn line(&mut self, line: Line) {
-        let line = self.board.apply(line, Instant::now());
-        self.print(&[line]);
-    }
-
     /// Tells every step of a plan as if it were done (`--dry-run`).
     pub(crate) fn pretend(&mut self, plan: &Plan) {
         self.begin(plan);
@@ -178,7 +183,7 @@ impl<'a> Display<'a> {
                 continue;
             }
             match self.mode {
-                ProgressMode::Terminal if self.yielded && line.status >= Status::Warning => {
+                ProgressMode::Terminal if self.yielded && (self.tell_all || line.status >= Status::Warning) => {
                     self.output.message(line.plain());
                 }
                 ProgressMode::Plain => self.output.message(line.plain()),
@@ -244,11 +249,6 @@ impl<'a> Display<'a> {
             self.output.message("\u{1b}[?25h");
             self.cursor_hidden = false;
         }
-    }
-
-    /// Whether some resource failed.
-    pub(crate) fn has_errors(&self) -> bool {
-        self.board.rows.values().any(|row| row.status == Status::Error)
     }
 }
 
