@@ -56,12 +56,11 @@ fn image(world: &World<'_>, service: &Service, container: &Container) -> Option<
 
 /// Inline contents and variables that are copied in.
 fn contents(world: &World<'_>, service: &Service, container: &Container) -> Option<Reason> {
-    let recorded = container.contents.as_ref()?;
-    let wanted = hashes::contents(world.project, service)?;
-    (recorded != &wanted).then(|| {
-        let references = service.configs.iter().chain(&service.secrets);
-        Reason::ContentChanged { objects: references.map(|reference| reference.source.clone()).collect() }
-    })
+    let recorded = hashes::parse_groups(container.contents.as_ref()?);
+    let wanted = hashes::contents(world.project, service);
+    let differing = wanted.iter().filter(|(name, digest)| recorded.get(*name) != Some(digest));
+    let objects: Vec<String> = differing.map(|(name, _)| name.replacen('.', " ", 1)).collect();
+    (!objects.is_empty()).then_some(Reason::ContentChanged { objects })
 }
 
 /// A named volume of the file that the container does not mount.
@@ -142,15 +141,35 @@ pub(crate) fn changes(world: &World<'_>, service: &Service, container: &Containe
         names.extend(keys.filter(|key| now.get(*key) != then.get(*key)).map(String::as_str));
     }
     let mut changes = Vec::new();
-    let variables = names.iter().any(|name| name.starts_with("environment."));
+    let named: BTreeSet<&str> = names.iter().filter_map(|name| name.strip_prefix("environment.")).collect();
     for name in &names {
         match *name {
-            "environment" if variables => {}
-            "environment" => changes.extend(environment(world, service, detail, None)),
+            "environment" => {
+                let covered =
+                    |variable: &str| then.is_empty() || hashes::has_no_digest(variable) && !named.contains(variable);
+                let further = environment(world, service, detail, &covered);
+                // A secret variable that came or went is named already.
+                if named.iter().any(|variable| hashes::has_no_digest(variable)) {
+                    changes.extend(further.into_iter().filter(|change| change.attribute != "environment"));
+                } else {
+                    changes.extend(further);
+                }
+            }
             "labels" => changes.extend(labels(world, service, container)),
             other => match other.strip_prefix("environment.") {
-                Some(variable) => changes.extend(environment(world, service, detail, Some(variable))),
-                None => changes.push(attribute(world, service, container, other)),
+                Some(variable) => changes.push(variable_change(world, service, detail, variable)),
+                None => {
+                    let mut change = attribute(world, service, container, other);
+                    if change.old.is_none() && change.new.is_none() && !then.is_empty() {
+                        if !now.contains_key(other) {
+                            change.attribute.push_str(" removed");
+                            change.place = None;
+                        } else if !then.contains_key(other) {
+                            change.attribute.push_str(" added");
+                        }
+                    }
+                    changes.push(change);
+                }
             },
         }
     }
@@ -189,41 +208,44 @@ fn old_variable(detail: &Detail, name: &str) -> Option<String> {
     })
 }
 
-/// What changed in the environment: the one variable, or all that differ from the inspected ones.
-fn environment(world: &World<'_>, service: &Service, detail: Option<&Detail>, only: Option<&str>) -> Vec<Change> {
-    let change = |name: &str| {
-        let shown = !hashes::looks_secret(name);
-        let new = service.environment.get(name).cloned().flatten();
-        let old = detail.and_then(|detail| old_variable(detail, name));
-        let gone = !service.environment.contains_key(name);
-        let word = if gone && old.is_none() { " removed" } else { "" };
-        Change {
-            attribute: format!("environment {name}{word}"),
-            old: old.filter(|_| shown),
-            new: new.filter(|_| shown),
-            place: if gone { None } else { world.place(&service.name, &format!("environment.{name}")) },
+/// What changed in one variable.
+fn variable_change(world: &World<'_>, service: &Service, detail: Option<&Detail>, name: &str) -> Change {
+    let shown = !hashes::looks_secret(name);
+    let new = service.environment.get(name).cloned().flatten();
+    let old = detail.and_then(|detail| old_variable(detail, name));
+    let gone = !service.environment.contains_key(name);
+    let old = old.filter(|_| shown);
+    let word = if gone && old.is_none() { " removed" } else { "" };
+    Change {
+        attribute: format!("environment {name}{word}"),
+        old,
+        new: new.filter(|_| shown),
+        place: if gone { None } else { world.place(&service.name, &format!("environment.{name}")) },
+    }
+}
+
+/// What changed in the variables that `covered` names: those that differ from the inspected ones.
+fn environment(
+    world: &World<'_>,
+    service: &Service,
+    detail: Option<&Detail>,
+    covered: &dyn Fn(&str) -> bool,
+) -> Vec<Change> {
+    let change = |name: &str| variable_change(world, service, detail, name);
+    let variables = || service.environment.iter().filter(|(name, _)| covered(name));
+    if let Some(detail) = detail {
+        let differing: Vec<Change> = variables()
+            .filter(|(name, value)| old_variable(detail, name).as_deref() != value.as_deref())
+            .map(|(name, _)| change(name))
+            .collect();
+        if !differing.is_empty() {
+            return differing;
         }
-    };
-    if let Some(name) = only {
-        return vec![change(name)];
     }
-    let differing: Vec<Change> = detail
-        .map(|detail| {
-            let variables = service.environment.iter();
-            variables
-                .filter(|(name, value)| old_variable(detail, name).as_deref() != value.as_deref())
-                .map(|(name, _)| change(name))
-                .collect()
-        })
-        .unwrap_or_default();
-    if !differing.is_empty() {
-        return differing;
-    }
-    // Only the digest of everything differs: a variable whose value is not to be shown.
-    let secrets: Vec<Change> =
-        service.environment.keys().filter(|name| hashes::looks_secret(name)).map(|name| change(name)).collect();
+    // Only the digest of all of them differs: values that are not to be shown.
+    let secrets: Vec<&String> = variables().map(|(name, _)| name).filter(|name| hashes::looks_secret(name)).collect();
     if let [only] = secrets.as_slice() {
-        return vec![only.clone()];
+        return vec![change(only)];
     }
     vec![Change {
         attribute: "environment".to_owned(),

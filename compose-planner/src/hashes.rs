@@ -39,8 +39,19 @@ pub(crate) fn looks_secret(name: &str) -> bool {
 const NOT_IN_CONTAINER: [&str; 8] =
     ["build", "depends_on", "pull_policy", "pull_refresh_after", "scale", "develop", "attach", "env_file"];
 
+/// Whether the name would not survive in a list of `name=digest` entries.
+fn is_unfit_for_label(name: &str) -> bool {
+    name.contains([',', '=', ' '])
+}
+
+/// Whether a variable's value is covered by the digest of `environment` instead of one of its own.
+pub(crate) fn has_no_digest(variable: &str) -> bool {
+    looks_secret(variable) || is_unfit_for_label(variable)
+}
+
 /// Digests of a service's attributes, by attribute; one for each environment variable
-/// (`environment.LOG`), with `-` for those whose name looks secret. Unset attributes are absent.
+/// (`environment.LOG`), with `-` for those whose name looks secret: their values are covered
+/// together by `environment`. Unset attributes are absent.
 pub(crate) fn groups(service: &Service) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let Ok(serde_json::Value::Object(attributes)) = serde_json::to_value(service) else {
@@ -55,12 +66,20 @@ pub(crate) fn groups(service: &Service) -> BTreeMap<String, String> {
                 deploy.remove("replicas");
                 serde_json::Value::Object(deploy)
             }
+            // The others have digests of their own.
+            serde_json::Value::Object(mut variables) if name == "environment" => {
+                variables.retain(|variable, _| has_no_digest(variable));
+                if variables.is_empty() {
+                    continue;
+                }
+                serde_json::Value::Object(variables)
+            }
             other => other,
         };
         found.insert(name, short(value.to_string().as_bytes()));
     }
     for (name, value) in &service.environment {
-        if name.contains([',', '=', ' ']) {
+        if is_unfit_for_label(name) {
             continue;
         }
         let digest = if looks_secret(name) {
@@ -90,18 +109,28 @@ pub fn parse_groups(label: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Digest of the contents that are copied into the service's containers: inline text and
-/// variables. `None` where there are none. Files on the host are mounted, so their changes arrive
-/// by themselves. The digest of all of a service's contents together goes into a label, never
-/// the content.
-pub(crate) fn contents(project: &Project, service: &Service) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
+/// Digests of the contents that are copied into the service's containers, by `config.NAME` and
+/// `secret.NAME`: inline text and variables. Files on the host are mounted, so their changes
+/// arrive by themselves. Only digests go into a label, never the content.
+pub(crate) fn contents(project: &Project, service: &Service) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut add = |kind: &str, source: &str, content: &str| {
+        // The project's name keeps equal contents of different projects apart.
+        let mut digest = Sha256::new();
+        for part in [project.name.as_str(), kind, source, content] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part.as_bytes());
+        }
+        let mut text = hex(&digest.finalize());
+        text.truncate(12);
+        found.insert(format!("{kind}.{source}"), text);
+    };
     for reference in &service.configs {
         if let Some(object) = project.configs.get(reference.source.as_str()) {
             if !object.content.is_empty() {
-                parts.extend(["config", reference.source.as_str(), object.content.as_str()]);
+                add("config", &reference.source, &object.content);
             } else if let Some(value) = project.environment.get(&object.environment) {
-                parts.extend(["config", reference.source.as_str(), value.as_str()]);
+                add("config", &reference.source, value);
             }
         }
     }
@@ -109,19 +138,8 @@ pub(crate) fn contents(project: &Project, service: &Service) -> Option<String> {
         if let Some(object) = project.secrets.get(reference.source.as_str())
             && let Some(value) = project.environment.get(&object.environment)
         {
-            parts.extend(["secret", reference.source.as_str(), value.as_str()]);
+            add("secret", &reference.source, value);
         }
     }
-    if parts.is_empty() {
-        return None;
-    }
-    // The project's name keeps equal contents of different projects apart.
-    let mut digest = Sha256::new();
-    for part in std::iter::once(project.name.as_str()).chain(parts) {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part.as_bytes());
-    }
-    let mut text = hex(&digest.finalize());
-    text.truncate(12);
-    Some(text)
+    found
 }

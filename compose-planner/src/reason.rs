@@ -70,7 +70,12 @@ pub enum Reason {
         /// Its state, with the exit code where there is one.
         state: String,
     },
-    /// A dependency was replaced or restarted and `restart: true` or a shared namespace binds to it.
+    /// A dependency is restarted and `restart: true` binds to it.
+    DependencyRestarted {
+        /// The dependency.
+        service: String,
+    },
+    /// A dependency is replaced and `restart: true` or a shared namespace binds to it.
     DependencyReplaced {
         /// The dependency.
         service: String,
@@ -147,6 +152,7 @@ impl fmt::Display for Reason {
             Self::Unfinished { found } => write!(formatter, "unfinished: {found}"),
             Self::NotRunning { state } => write!(formatter, "not running: {state}"),
             Self::DependencyReplaced { service } => write!(formatter, "dependency {service} replaced"),
+            Self::DependencyRestarted { service } => write!(formatter, "dependency {service} restarted"),
             Self::Dependency { of } => write!(formatter, "{of} depends on it"),
             Self::Wait => formatter.write_str("requested: --wait"),
             Self::Disconnected { what } => write!(formatter, "lacks {what}"),

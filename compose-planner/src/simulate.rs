@@ -138,6 +138,8 @@ impl Engine {
                 let id = self.id(container);
                 self.world.containers.retain(|container| Some(&container.id) != id.as_ref());
             }
+            // Whether it ends the process is the program's choice.
+            Op::Kill { signal, .. } if !is_deadly(signal) => {}
             Op::Stop { container, .. } | Op::Kill { container, .. } => self.with(container, |container| {
                 if container.state.is_up() {
                     container.state = State::Exited;
@@ -231,4 +233,10 @@ impl Engine {
         };
         self.world.containers.push(container);
     }
+}
+
+/// Whether a signal is sent to end a process.
+fn is_deadly(signal: &str) -> bool {
+    let name = signal.strip_prefix("SIG").unwrap_or(signal);
+    matches!(name, "KILL" | "TERM" | "INT" | "QUIT" | "ABRT" | "9" | "15" | "2" | "3" | "6")
 }

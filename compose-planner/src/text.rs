@@ -48,7 +48,10 @@ pub fn text(plan: &Plan) -> String {
         out.push_str(line.trim_end());
         out.push('\n');
     }
-    let notes: Vec<String> = plan.notes.iter().map(note).chain(plan.consents.iter().map(consent)).collect();
+    let (untouched, others): (Vec<&Note>, Vec<&Note>) =
+        plan.notes.iter().partition(|note| matches!(note, Note::LeftAlone { .. } | Note::Skipped { .. }));
+    let notes: Vec<String> =
+        untouched.into_iter().chain(others).map(note).chain(plan.consents.iter().map(consent)).collect();
     if !notes.is_empty() {
         out.push('\n');
     }
@@ -75,6 +78,7 @@ pub fn header(plan: &Plan) -> String {
     count(counts.pulled, "pulled");
     count(counts.pushed, "pushed");
     count(counts.built, "built");
+    count(counts.images_removed, if counts.images_removed == 1 { "image" } else { "images" });
     count(counts.networks, if counts.networks == 1 { "network" } else { "networks" });
     count(counts.volumes, if counts.volumes == 1 { "volume" } else { "volumes" });
     count(counts.created, "created");
@@ -82,6 +86,9 @@ pub fn header(plan: &Plan) -> String {
     count(counts.started, "started");
     count(counts.restarted, "restarted");
     count(counts.stopped, "stopped");
+    count(counts.signalled, "signalled");
+    count(counts.paused, "paused");
+    count(counts.resumed, "resumed");
     count(counts.removed, "removed");
     count(counts.left_alone, "left alone");
     if plan.is_empty() {
@@ -99,6 +106,8 @@ pub struct Counts {
     pub pushed: usize,
     /// Images built.
     pub built: usize,
+    /// Images removed.
+    pub images_removed: usize,
     /// Networks made or removed.
     pub networks: usize,
     /// Volumes made or removed.
@@ -113,6 +122,12 @@ pub struct Counts {
     pub restarted: usize,
     /// Containers stopped that stay.
     pub stopped: usize,
+    /// Containers that get a signal (`kill`).
+    pub signalled: usize,
+    /// Containers frozen.
+    pub paused: usize,
+    /// Frozen containers that go on.
+    pub resumed: usize,
     /// Containers removed without successor.
     pub removed: usize,
     /// Containers that nothing happens to.
@@ -127,27 +142,41 @@ impl Counts {
         let mut stopped: BTreeSet<&Target> = BTreeSet::new();
         let mut started: BTreeSet<&Target> = BTreeSet::new();
         let mut removed: BTreeSet<&Target> = BTreeSet::new();
+        let (mut networks, mut volumes) = (BTreeSet::new(), BTreeSet::new());
         let mut finished = 0;
         for step in &plan.steps {
             match &step.op {
                 Op::Pull { .. } => counts.pulled += 1,
                 Op::Push { .. } => counts.pushed += 1,
                 Op::Build { .. } => counts.built += 1,
-                Op::CreateNetwork { .. } => counts.networks += 1,
-                Op::RemoveNetwork { .. } if plan.verb != "up" => counts.networks += 1,
-                Op::CreateVolume { .. } => counts.volumes += 1,
-                Op::RemoveVolume { .. } if plan.verb != "up" => counts.volumes += 1,
+                Op::RemoveImage { .. } => counts.images_removed += 1,
+                // One that is made anew counts once.
+                Op::CreateNetwork { spec } => {
+                    networks.insert(&spec.name);
+                }
+                Op::RemoveNetwork { name, .. } => {
+                    networks.insert(name);
+                }
+                Op::CreateVolume { spec } => {
+                    volumes.insert(&spec.name);
+                }
+                Op::RemoveVolume { name } => {
+                    volumes.insert(name);
+                }
                 Op::CreateContainer { spec, .. } if spec.labels.contains_key(crate::labels::HOOK) => {}
                 Op::CreateContainer { replaces: None, .. } => counts.created += 1,
                 Op::CreateContainer { replaces: Some(_), .. } => counts.replaced += 1,
                 Op::Rename { container: Target::Existing { .. }, .. } => finished += 1,
-                Op::Start { container, .. } | Op::Unpause { container } => {
+                Op::Kill { .. } => counts.signalled += 1,
+                Op::Pause { .. } => counts.paused += 1,
+                Op::Unpause { .. } => counts.resumed += 1,
+                Op::Start { container, .. } => {
                     if matches!(container, Target::Existing { .. }) {
                         started.insert(container);
                     }
                 }
                 Op::Restart { .. } => counts.restarted += 1,
-                Op::Stop { container, .. } | Op::Kill { container, .. } | Op::Pause { container } => {
+                Op::Stop { container, .. } => {
                     stopped.insert(container);
                 }
                 Op::RemoveContainer { container, .. } => {
@@ -156,6 +185,8 @@ impl Counts {
                 _ => {}
             }
         }
+        counts.networks = networks.len();
+        counts.volumes = volumes.len();
         counts.restarted += stopped.intersection(&started).count();
         counts.stopped = stopped.difference(&started).filter(|target| !removed.contains(*target)).count();
         counts.started = started.difference(&stopped).count().saturating_sub(finished);

@@ -101,8 +101,9 @@ pub(super) fn labels(
         set(keys::CONFIG_HASH, hashes::service(hashed));
     }
     set(keys::GROUPS, hashes::groups_label(&hashes::groups(service)));
-    if let Some(contents) = hashes::contents(project, service) {
-        set(keys::CONTENTS, contents);
+    let contents = hashes::contents(project, service);
+    if !contents.is_empty() {
+        set(keys::CONTENTS, hashes::groups_label(&contents));
     }
     if let Some(image) = image {
         set(keys::IMAGE, image.id.to_string());

@@ -49,6 +49,8 @@ pub(crate) struct Decision<'a> {
 pub(crate) struct Terms<'t> {
     pub(crate) peers: &'t Peers,
     pub(crate) recreate: Recreate,
+    /// The service was not named; it is here because others depend on it.
+    pub(crate) dependency: bool,
     pub(crate) wanted: usize,
     /// Networks that this plan replaces.
     pub(crate) networks: &'t BTreeSet<NetworkName>,
@@ -194,7 +196,10 @@ fn fate<'a>(
     let mounts_replaced_volume =
         current.mounts.iter().find_map(|mount| mount.volume.as_ref().filter(|volume| terms.volumes.contains(*volume)));
     let renew = match terms.recreate {
-        Recreate::Force => Some(Reason::Requested { by: "--force-recreate".to_owned() }),
+        Recreate::Force => {
+            let flag = if terms.dependency { "--always-recreate-deps" } else { "--force-recreate" };
+            Some(Reason::Requested { by: flag.to_owned() })
+        }
         Recreate::Never => None,
         Recreate::Diverged => group
             .stale

@@ -32,7 +32,7 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, restart: &Restart) -> R
         while let Some(name) = open.pop() {
             for (dependent, terms) in dependents.get(&name).into_iter().flatten() {
                 if terms.restart && !because.contains_key(dependent) {
-                    let reason = Reason::DependencyReplaced { service: name.to_string() };
+                    let reason = Reason::DependencyRestarted { service: name.to_string() };
                     because.insert(dependent.clone(), reason);
                     open.push(dependent.clone());
                 }

@@ -103,7 +103,13 @@ fn restart_dependents(run: &mut Run<'_, '_>) {
             if !run.replicas.get(needed).into_iter().flatten().any(|replica| moved(&replica)) {
                 continue;
             }
-            let because = Reason::DependencyReplaced { service: needed.to_string() };
+            let replaced = run.replicas.get(needed).into_iter().flatten().any(|replica| replica.replaced);
+            let service_name = needed.to_string();
+            let because = if replaced {
+                Reason::DependencyReplaced { service: service_name }
+            } else {
+                Reason::DependencyRestarted { service: service_name }
+            };
             for replica in run.replicas.get_mut(&name).into_iter().flatten() {
                 if replica.stopped.is_none()
                     && let Some(there) = replica.there.filter(|there| there.state.is_up())

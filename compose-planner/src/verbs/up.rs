@@ -353,6 +353,7 @@ impl<'w, 'a> Run<'w, 'a> {
             let terms = Terms {
                 peers: &self.peers,
                 recreate: if named.contains(&name) { self.up.recreate } else { self.up.recreate_dependencies },
+                dependency: !named.contains(&name),
                 wanted: count,
                 networks: &networks,
                 volumes: &volumes,
