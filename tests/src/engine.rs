@@ -77,6 +77,22 @@ impl Engine {
         docker.chain(containerd).collect()
     }
 
+    /// Brings the images into the namespace of the suite, where the engine has namespaces.
+    ///
+    /// # Errors
+    /// When the import fails.
+    pub fn prepare(&self) -> Result<(), String> {
+        if self.is_docker() {
+            return Ok(());
+        }
+        let folder = setting("IMAGES").ok_or("COMPOSE_TEST_IMAGES is not set")?;
+        if !self.ctr(&["images", "ls", "-q"])?.contains("busybox:latest") {
+            self.ctr(&["images", "import", "--local", &format!("{folder}/examples.tar")])
+                .or_else(|_| self.ctr(&["images", "import", &format!("{folder}/examples.tar")]))?;
+        }
+        Ok(())
+    }
+
     /// Whether it is a Docker Engine.
     #[must_use]
     pub fn is_docker(&self) -> bool {
@@ -160,7 +176,8 @@ impl Engine {
                 name: labels.get("nerdctl/name").cloned().unwrap_or_default(),
                 service: labels.get("com.docker.compose.service").cloned().unwrap_or_default(),
                 state: state.to_owned(),
-                started_at: task.unwrap_or_default().to_owned(),
+                // Its process: another start is another process.
+                started_at: task.and_then(|line| line.split_whitespace().nth(1)).unwrap_or_default().to_owned(),
                 labels,
                 inspect,
             });

@@ -87,9 +87,19 @@ impl Needs {
     }
 }
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let engines = Engine::all();
+    if !arguments.list {
+        for engine in &engines {
+            // Without its images every case would fail for the same wrong reason.
+            if let Err(message) = engine.prepare() {
+                let name = engine.name.clone();
+                let trial = Trial::test(format!("{name}::images"), move || Err(Failed::from(message)));
+                return libtest_mimic::run(&Arguments::default(), vec![trial]).exit_code();
+            }
+        }
+    }
     let groups: &[&[Case]] = &[
         attached::CASES,
         bad_input::CASES,
@@ -135,5 +145,5 @@ fn main() {
             trials.push(trial);
         }
     }
-    libtest_mimic::run(&arguments, trials).exit();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
