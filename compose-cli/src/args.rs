@@ -191,6 +191,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         command: AlphaVerb,
     },
+    /// Warn about what loads but hurts
+    Check(commands::check::Arguments),
     /// Print the JSON Schema of Compose files
     Schema(commands::schema::Arguments),
     /// Show the version

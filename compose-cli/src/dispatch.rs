@@ -18,6 +18,7 @@ pub(crate) fn dispatch(
     match verb {
         Verb::Version(arguments) => commands::version::run(&arguments, output),
         Verb::Completion(arguments) => commands::completion::run(&arguments, output),
+        Verb::Check(arguments) => commands::check::run(context, &arguments),
         Verb::Schema(arguments) => commands::schema::run(&arguments, output),
         Verb::Man(arguments) => commands::man::run(&arguments, output),
         Verb::Up(arguments) => block_on(commands::up::run(context, &arguments))?,

@@ -17,6 +17,7 @@ pub mod files;
 pub mod forms;
 mod include;
 pub mod interpolate;
+pub mod lint;
 pub mod load;
 pub mod merge;
 pub mod names;

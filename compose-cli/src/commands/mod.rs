@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod attach;
 pub(crate) mod build;
+pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod config;
