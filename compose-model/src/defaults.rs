@@ -23,7 +23,11 @@ impl Shape for SpecificationShape {
         }
         // The file of an `extends` is not checked, and what is wrong in its other services is none
         // of this project's business.
-        forms::canonicalise(tree, context.no_interpolate || !context.check, diagnostics);
+        let mode = forms::Mode {
+            lenient: context.no_interpolate || !context.check,
+            unchecked: context.check && self.no_validation,
+        };
+        forms::canonicalise(tree, mode, diagnostics);
     }
 
     fn complete(&self, tree: &mut Node, _: &ShapeContext<'_>, diagnostics: &mut Diagnostics) {

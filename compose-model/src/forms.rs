@@ -36,6 +36,8 @@ enum Form {
     List,
     /// A list of names becomes a mapping without values.
     Names,
+    /// The list of mounts.
+    Mounts,
     Mount,
     Ports,
     Device,
@@ -47,15 +49,76 @@ enum Form {
     /// `schedule: ["* * * * *"]`
     Schedule,
     Extends,
+    /// A service or job.
+    Workload,
+    /// Variables, labels.
+    Variables,
+}
+
+impl Form {
+    /// Whether a value has one of the kinds that the attribute may have.
+    fn takes(self, node: &Node) -> bool {
+        let is_text = node.as_str().is_some();
+        let is_list = node.as_sequence().is_some();
+        let is_mapping = node.as_mapping().is_some();
+        match self {
+            Self::Build | Self::Mount | Self::Device | Self::FileReference | Self::Extends | Self::Schedule => {
+                is_text || is_mapping
+            }
+            Self::DependsOn => is_list || is_mapping,
+            Self::Dependency | Self::Workload => is_mapping,
+            Self::EnvFile | Self::Gpus => is_text || is_list,
+            Self::Ports | Self::Mounts => is_list,
+            Self::External => is_mapping || node.is_null(),
+            Self::Variables => node.as_sequence().unwrap_or_default().iter().all(|item| item.as_scalar().is_some()),
+            Self::KeyValues | Self::Text | Self::Ssh | Self::List | Self::Names => true,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Mount => "service volume mount",
+            Self::Device => "device mapping",
+            Self::FileReference => "file mount",
+            Self::DependsOn | Self::Dependency => "depends_on",
+            Self::EnvFile => "env_file",
+            Self::Gpus => "gpus",
+            Self::Ports => "port",
+            Self::Extends => "extends",
+            Self::Schedule => "schedule",
+            Self::Workload => "service",
+            _ => "this attribute",
+        }
+    }
+}
+
+/// The kind of a value in the reference's words.
+fn go_kind(node: &Node) -> &'static str {
+    match &node.value {
+        Value::Mapping(_) => "map[string]interface {}",
+        Value::Sequence(_) => "[]interface {}",
+        Value::Scalar(scalar) => match scalar.typed {
+            Typed::Null => "<nil>",
+            Typed::Bool(_) => "bool",
+            Typed::Int(_) | Typed::Uint(_) => "int",
+            Typed::Float(_) => "float64",
+            Typed::Time => "time.Time",
+            Typed::Text => "string",
+        },
+    }
 }
 
 static FORMS: LazyLock<PathTable<Form>> = LazyLock::new(|| {
     let container = [
         ("env_file", Form::EnvFile),
+        ("environment", Form::Variables),
+        ("labels", Form::Variables),
         ("label_file", Form::List),
         ("gpus", Form::Gpus),
         ("networks", Form::Names),
         ("models", Form::Names),
+        ("volumes", Form::Mounts),
         ("volumes.*", Form::Mount),
         ("dns", Form::List),
         ("devices.*", Form::Device),
@@ -81,6 +144,8 @@ static FORMS: LazyLock<PathTable<Form>> = LazyLock::new(|| {
         ("secrets.*".to_owned(), Form::External),
         ("configs.*".to_owned(), Form::External),
         ("jobs.*.triggers.schedule.*".to_owned(), Form::Schedule),
+        ("services.*".to_owned(), Form::Workload),
+        ("jobs.*".to_owned(), Form::Workload),
     ];
     for (attribute, form) in container {
         for above in ["services.*", "jobs.*", "services.*.pre_start.*"] {
@@ -99,14 +164,24 @@ static FORMS: LazyLock<PathTable<Form>> = LazyLock::new(|| {
     PathTable::new(rules.into_iter().map(|(pattern, form)| (&*pattern.leak(), form)))
 });
 
-/// Brings a tree to its canonical forms. With `lenient` (no interpolation was done, so a value may
-/// still hold `${...}`), a short form that cannot be split is kept as it is; otherwise it is an
-/// error. What has the wrong shape altogether is left alone: the schema has reported it.
-pub fn canonicalise(tree: &mut Node, lenient: bool, diagnostics: &mut Diagnostics) {
+/// How a tree is brought to its canonical forms.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mode {
+    /// No interpolation was done, so a value may still hold `${...}`: a short form that cannot be
+    /// split is kept as it is.
+    pub lenient: bool,
+    /// Nobody has checked the tree against the schema: a value of the wrong kind is reported here.
+    pub unchecked: bool,
+}
+
+/// Brings a tree to its canonical forms. A short form that cannot be split is an error; what has the
+/// wrong shape altogether is left alone, since the schema has reported it.
+pub fn canonicalise(tree: &mut Node, mode: Mode, diagnostics: &mut Diagnostics) {
     for (_, service) in tree.get_mut("services").and_then(Node::as_mapping_mut).into_iter().flatten() {
         former_names(&mut service.value);
     }
-    let mut walk = Walk { lenient, diagnostics, path: String::new() };
+    let Mode { lenient, unchecked } = mode;
+    let mut walk = Walk { lenient, unchecked, diagnostics, path: String::new() };
     walk.node(tree, Some(&FORMS));
 }
 
@@ -130,6 +205,7 @@ fn former_names(service: &mut Node) {
 
 struct Walk<'a> {
     lenient: bool,
+    unchecked: bool,
     diagnostics: &'a mut Diagnostics,
     path: String,
 }
@@ -174,8 +250,14 @@ impl Walk<'_> {
     }
 
     fn apply(&mut self, form: Form, node: &mut Node) {
+        if self.unchecked && !form.takes(node) {
+            let message = format!("{}: invalid type {} for {}", self.path, go_kind(node), form.word());
+            self.diagnostics.push(Diagnostic::error("type", message).at_origin(&node.origin));
+            return;
+        }
         let origin = derived(&node.origin);
         match form {
+            Form::Workload | Form::Variables | Form::Mounts => {}
             Form::Build => wrap_text(node, "context"),
             Form::Extends => wrap_text(node, "service"),
             Form::FileReference => wrap_text(node, "source"),
@@ -251,6 +333,10 @@ impl Walk<'_> {
                 let Some(text) = node.as_str() else { return };
                 match mounts::parse(text) {
                     Ok(mount) => *node = mount.into_node(&origin),
+                    // Nothing can come of an empty one, whatever is filled in later.
+                    Err(message) if text.is_empty() => {
+                        self.diagnostics.push(Diagnostic::error("mount", message).at_origin(&node.origin));
+                    }
                     Err(message) => self.error(node, "mount", message),
                 }
             }
@@ -267,15 +353,10 @@ impl Walk<'_> {
             let text = match &item.value {
                 Value::Scalar(scalar) => match scalar.typed {
                     Typed::Text | Typed::Int(_) | Typed::Uint(_) => scalar.to_text(),
-                    Typed::Null => continue,
+                    Typed::Null if !self.unchecked => continue,
                     _ => {
-                        let kind = match scalar.typed {
-                            Typed::Float(_) => "float64",
-                            Typed::Bool(_) => "bool",
-                            _ => "time.Time",
-                        };
-                        let message = format!("{}: invalid type {kind} for port", self.path);
-                        self.error(&item, "port", message);
+                        let message = format!("{}: invalid type {} for port", self.path, go_kind(&item));
+                        self.diagnostics.push(Diagnostic::error("port", message).at_origin(&item.origin));
                         continue;
                     }
                 },

@@ -210,7 +210,6 @@ fn uninterpolated(context: &Context<'_>, mut options: LoadOptions, json: bool) -
 
 fn variables(context: &Context<'_>, mut options: LoadOptions, json: bool) -> anyhow::Result<String> {
     options.input.no_interpolate = true;
-    options.input.no_path_resolution = true;
     options.no_normalise = true;
     options.no_validation = true;
     let model = loading::load_tree(context, &options)?;
