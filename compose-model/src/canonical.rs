@@ -255,13 +255,18 @@ fn triggers_document(triggers: &serde_json::Value, flavour: Flavour) -> Document
 
 /// Puts the attributes of a service, job or hook into the printed order, nested ones included.
 fn finish_service(mut document: Document, flavour: Flavour) -> Document {
-    if let Some(Document::Sequence(hooks)) = document.get_mut("pre_start") {
+    order_hooks(&mut document);
+    adjusted(in_print_order(document), flavour)
+}
+
+/// Puts the attributes of `pre_start` hooks into the printed order, which is that of their hash too.
+fn order_hooks(service: &mut Document) {
+    if let Some(Document::Sequence(hooks)) = service.get_mut("pre_start") {
         for hook in hooks {
             let taken = std::mem::replace(hook, Document::Null);
             *hook = in_print_order(taken);
         }
     }
-    adjusted(in_print_order(document), flavour)
 }
 
 fn in_print_order(document: Document) -> Document {

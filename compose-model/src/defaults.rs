@@ -27,7 +27,7 @@ impl Shape for SpecificationShape {
             lenient: context.no_interpolate || !context.check,
             unchecked: context.check && self.no_validation,
         };
-        forms::canonicalise(tree, mode, diagnostics);
+        forms::canonicalise_as(tree, mode, diagnostics);
     }
 
     fn complete(&self, tree: &mut Node, _: &ShapeContext<'_>, diagnostics: &mut Diagnostics) {

@@ -174,9 +174,14 @@ pub struct Mode {
     pub unchecked: bool,
 }
 
+/// Brings a tree to its canonical forms, values interpolated unless `lenient`.
+pub fn canonicalise(tree: &mut Node, lenient: bool, diagnostics: &mut Diagnostics) {
+    canonicalise_as(tree, Mode { lenient, unchecked: false }, diagnostics);
+}
+
 /// Brings a tree to its canonical forms. A short form that cannot be split is an error; what has the
 /// wrong shape altogether is left alone, since the schema has reported it.
-pub fn canonicalise(tree: &mut Node, mode: Mode, diagnostics: &mut Diagnostics) {
+pub fn canonicalise_as(tree: &mut Node, mode: Mode, diagnostics: &mut Diagnostics) {
     for (_, service) in tree.get_mut("services").and_then(Node::as_mapping_mut).into_iter().flatten() {
         former_names(&mut service.value);
     }

@@ -193,9 +193,27 @@ fn complete_hooks(workload: &mut Node, diagnostics: &mut Diagnostics) {
     for hook in workload.get_mut("pre_start").and_then(Node::as_sequence_mut).into_iter().flatten() {
         let origin = hook.origin.clone();
         let own = std::mem::replace(hook, Node::null(origin.clone()));
-        let lower = Node::mapping(inherited.clone(), origin);
-        *hook = merge::merge_at(lower, own, &["services", "*"], diagnostics);
+        let lower = Node::mapping(inherited.clone(), origin.clone());
+        let merged = merge::merge_at(lower, own, &["services", "*"], diagnostics);
+        *hook = unique_as_service(merged, &origin, diagnostics);
     }
+}
+
+/// Drops repetitions from the lists of a hook, by the rules of a service.
+fn unique_as_service(hook: Node, origin: &Origin, diagnostics: &mut Diagnostics) -> Node {
+    let wrap = |key: &str, node: Node| {
+        let entry = Entry { key: origin.clone(), value: node };
+        Node::mapping(Mapping::from_iter([(Arc::from(key), entry)]), origin.clone())
+    };
+    let mut tree = wrap("services", wrap("hook", hook));
+    merge::unique(&mut tree, diagnostics);
+    let unwrap = |node: Node, key: &str| match node.value {
+        Value::Mapping(mut mapping) => mapping.shift_remove(key).map(|entry| entry.value),
+        _ => None,
+    };
+    unwrap(tree, "services")
+        .and_then(|services| unwrap(services, "hook"))
+        .unwrap_or_else(|| Node::mapping(Mapping::new(), origin.clone()))
 }
 
 fn name_resource(key: &str, resource: &mut Node, project_name: &str) {

@@ -284,8 +284,6 @@ pub struct Service {
     pub privileged: bool,
     #[serde(skip_serializing_if = "is_zero")]
     pub pull_policy: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pull_refresh_after: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub read_only: bool,
     #[serde(skip_serializing_if = "is_zero")]
@@ -336,6 +334,8 @@ pub struct Service {
     pub post_start: Vec<Hook>,
     #[serde(skip_serializing_if = "is_zero")]
     pub pre_stop: Vec<Hook>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull_refresh_after: Option<String>,
     /// `x-*`; not part of the hash.
     #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
     pub extensions: Extensions,

@@ -148,9 +148,11 @@ impl Arguments {
         } else if self.networks {
             project.networks.keys().map(ToString::to_string).collect()
         } else if self.models {
-            project.models.keys().cloned().collect()
+            project.models.values().map(|model| model.model.clone()).collect()
         } else if self.images {
-            project.services.values().map(|service| service.image_reference(&project.name)).collect()
+            let jobs = project.jobs.values().map(|job| &job.service);
+            let all = project.services.values().chain(jobs);
+            all.map(|service| service.image_reference(&project.name)).collect()
         } else if self.profiles {
             let all = project.services.values().chain(project.disabled_services.values());
             let names: BTreeSet<&String> = all.flat_map(|service| &service.profiles).collect();

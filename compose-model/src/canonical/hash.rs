@@ -19,6 +19,7 @@ pub fn service_hash(service: &Service) -> String {
     if let Some(deploy) = document.get_mut("deploy") {
         deploy.take("replicas");
     }
+    super::order_hooks(&mut document);
     digest(document)
 }
 

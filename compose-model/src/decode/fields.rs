@@ -356,6 +356,9 @@ fn int_of(scalar: &Scalar) -> Option<i64> {
 
 /// A size in Docker's grammar: powers of 1024, an optional blank before the unit.
 fn parse_bytes(text: &str) -> Result<i64, String> {
+    if text == "-1" {
+        return Ok(-1);
+    }
     let invalid = || format!("invalid size: '{text}'");
     let end = text.rfind(|character: char| character.is_ascii_digit() || matches!(character, '.' | ' '));
     let end = end.ok_or_else(invalid)?;
@@ -437,7 +440,8 @@ mod tests {
             ("10", Ok(10)),
             ("2TB", Ok(2 << 40)),
             ("", Err("invalid size: ''")),
-            ("-1", Err("invalid size: '-1'")),
+            ("-1", Ok(-1)),
+            ("-2", Err("invalid size: '-2'")),
             ("1x", Err("invalid suffix: 'x'")),
             ("1mm", Err("invalid suffix: 'mm'")),
         ] {
