@@ -45,7 +45,8 @@ fn of_evidence(evidence: &Evidence) -> String {
         text.push_str(&format!("\n  the engine says: {}", evidence.error));
     }
     if let Some((code, output)) = &evidence.probe {
-        text.push_str(&format!("\n  last health check of {} (exit code {code}):", evidence.container));
+        let silent = if output.trim().is_empty() { " no output" } else { "" };
+        text.push_str(&format!("\n  last health check of {} (exit code {code}):{silent}", evidence.container));
         for line in output.trim_end().lines() {
             text.push_str(&format!("\n    {line}"));
         }

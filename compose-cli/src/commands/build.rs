@@ -107,8 +107,5 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     });
     let manner = Manner { build_is_data: true, quiet_build: arguments.quiet, ..Manner::default() };
     let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
-    if changed.plan.is_empty() {
-        context.output.warning("No services to build");
-    }
     Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
 }
