@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 
-use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, short_name};
+use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, padded, short_name, without_stamp};
 
 /// What may wait between a reader and the view.
 const QUEUE: usize = 64;
@@ -174,6 +174,8 @@ enum Message {
     Chunk(ContainerId, LogChunk),
     ReaderEnded(ContainerId),
     Settled(ContainerId, bool),
+    /// What comes of it has no times.
+    Unstamped(ContainerId),
 }
 
 struct Followed {
@@ -326,7 +328,7 @@ impl Following {
         let followed = self.followed.entry(id).or_insert_with(|| Followed {
             source,
             service,
-            splitter: LineSplitter::new(style.timestamps, style.timestamps),
+            splitter: LineSplitter::new(true, style.timestamps),
             reading: false,
             alive,
             exit: None,
@@ -335,10 +337,9 @@ impl Following {
         followed.alive = alive;
     }
 
-    fn read(&mut self, id: &ContainerId, mut options: LogOptions) {
+    fn read(&mut self, id: &ContainerId, options: LogOptions) {
         let Some(followed) = self.followed.get_mut(id) else { return };
         followed.reading = true;
-        options.timestamps = self.view.style().timestamps;
         tokio::spawn(reader(Arc::clone(&self.runtime), id.clone(), options, self.sender.clone()));
     }
 
@@ -374,7 +375,6 @@ impl Following {
                     followed.reading = true;
                     let (runtime, id, sender) =
                         (Arc::clone(&self.runtime), event.container.clone(), self.sender.clone());
-                    let timestamps = self.view.style().timestamps;
                     tokio::spawn(async move {
                         let found = runtime.containers().inspect(id.as_str()).await;
                         let nanoseconds = |text: &str| -> Option<i64> {
@@ -387,7 +387,7 @@ impl Following {
                             .filter(|(ended, started)| ended < started)
                             .map(|(ended, started)| between(ended, started))
                             .unwrap_or_default();
-                        reader(runtime, id, LogOptions { since, timestamps, ..options }, sender).await;
+                        reader(runtime, id, LogOptions { since, ..options }, sender).await;
                     });
                 } else {
                     self.read(&event.container, options);
@@ -435,6 +435,11 @@ impl Following {
                     self.tell_exit(&id)?;
                 } else {
                     self.tell_end();
+                }
+            }
+            Message::Unstamped(id) => {
+                if let Some(followed) = self.followed.get_mut(&id) {
+                    followed.splitter = LineSplitter::new(false, false);
                 }
             }
             Message::Settled(id, alive) => {
@@ -503,25 +508,105 @@ fn between(ended: i64, started: i64) -> String {
     format!("{}.{:09}", moment.div_euclid(1_000_000_000), moment.rem_euclid(1_000_000_000))
 }
 
-/// Reads one run of a container.
+/// Reads one run of a container, with the engine's times.
 async fn reader(runtime: Arc<dyn Runtime>, id: ContainerId, options: LogOptions, sender: Sender<Message>) {
-    let mut items = match runtime.streams().logs(id.as_str(), &options).await {
-        Ok(items) => items,
-        // A logging driver that cannot be read: what comes from now on can still be had.
-        Err(_) if options.follow => {
-            let tty = runtime.containers().inspect(id.as_str()).await.is_ok_and(|found| found.detail.tty);
-            let attach = AttachOptions { output: true, tty, ..AttachOptions::default() };
-            match runtime.streams().attach(id.as_str(), &attach).await {
-                Ok(session) => session.output,
-                Err(_) => Box::pin(futures_util::stream::empty()),
-            }
-        }
-        Err(_) => Box::pin(futures_util::stream::empty()),
+    let options = LogOptions { timestamps: true, ..options };
+    let Ok(mut items) = runtime.streams().logs(id.as_str(), &options).await else {
+        return attached(runtime.as_ref(), id, &sender).await;
     };
+    let mut last: Vec<u8> = Vec::new();
     while let Some(Ok(chunk)) = items.next().await {
+        if let Some(stamp) = last_stamp(&chunk) {
+            last = stamp;
+        }
         if sender.send(Message::Chunk(id.clone(), chunk)).await.is_err() {
             return;
         }
     }
+    // Engine 20.10 may end the stream before the last lines of a container that has ended.
+    if !last.is_empty() || options.tail.is_none() {
+        let since = if last.is_empty() { options.since.clone() } else { String::from_utf8_lossy(&last).into_owned() };
+        let rest = LogOptions { follow: false, tail: None, since, ..options };
+        if let Ok(mut items) = runtime.streams().logs(id.as_str(), &rest).await {
+            let seen = padded(&last);
+            while let Some(Ok(chunk)) = items.next().await {
+                let new = newer(&chunk, &last, &seen);
+                if !new.bytes.is_empty() && sender.send(Message::Chunk(id.clone(), new)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
     let _ = sender.send(Message::ReaderEnded(id)).await;
+}
+
+/// The lines of a chunk from the first one on that is later than what was seen.
+fn newer(chunk: &LogChunk, last: &[u8], seen: &[u8]) -> LogChunk {
+    let mut start = 0;
+    for line in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
+        let (stamp, _) = without_stamp(line);
+        if !stamp.is_empty() && (last.is_empty() || padded(stamp).as_slice() > seen) {
+            break;
+        }
+        start += line.len();
+    }
+    LogChunk { channel: chunk.channel, bytes: chunk.bytes.slice(start.min(chunk.bytes.len())..) }
+}
+
+/// The time of the last message in a chunk.
+fn last_stamp(chunk: &LogChunk) -> Option<Vec<u8>> {
+    let bytes = chunk.bytes.strip_suffix(b"\n").unwrap_or(&chunk.bytes);
+    let start = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
+    let (stamp, _) = without_stamp(bytes.get(start..)?);
+    let (stamp, _) = if stamp.is_empty() { without_stamp(bytes) } else { (stamp, &[][..]) };
+    (!stamp.is_empty()).then(|| stamp.to_vec())
+}
+
+/// A container whose logging driver cannot be read: what comes from now on can still be had.
+async fn attached(runtime: &dyn Runtime, id: ContainerId, sender: &Sender<Message>) {
+    let _ = sender.send(Message::Unstamped(id.clone())).await;
+    let tty = runtime.containers().inspect(id.as_str()).await.is_ok_and(|found| found.detail.tty);
+    let options = AttachOptions { output: true, tty, ..AttachOptions::default() };
+    if let Ok(mut session) = runtime.streams().attach(id.as_str(), &options).await {
+        while let Some(Ok(chunk)) = session.output.next().await {
+            if sender.send(Message::Chunk(id.clone(), chunk)).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _ = sender.send(Message::ReaderEnded(id)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn the_last_time_of_a_chunk_is_that_of_its_last_line() {
+        let chunk =
+            |text: &'static str| LogChunk { channel: Channel::Stdout, bytes: Bytes::from_static(text.as_bytes()) };
+        let stamp = |text| last_stamp(&chunk(text)).map(|stamp| String::from_utf8_lossy(&stamp).into_owned());
+        assert_eq!(stamp("2026-01-02T12:00:00.5Z a\n").as_deref(), Some("2026-01-02T12:00:00.5Z"));
+        let two = "2026-01-02T12:00:00.5Z a\n2026-01-02T12:00:01Z b";
+        assert_eq!(stamp(two).as_deref(), Some("2026-01-02T12:00:01Z"));
+        assert_eq!(stamp("no time"), None);
+    }
+
+    #[test]
+    fn only_later_lines_are_new() {
+        let text = "2026-01-02T12:00:00.5Z a\n2026-01-02T12:00:01Z b\n";
+        let chunk = LogChunk { channel: Channel::Stdout, bytes: Bytes::from_static(text.as_bytes()) };
+        let new = |last: &[u8]| String::from_utf8_lossy(&newer(&chunk, last, &padded(last)).bytes).into_owned();
+        assert_eq!(new(b"2026-01-02T12:00:00.5Z"), "2026-01-02T12:00:01Z b\n");
+        assert_eq!(new(b"2026-01-02T12:00:01Z"), "");
+        assert_eq!(new(b""), text);
+    }
+
+    #[test]
+    fn the_moment_between_two_runs_lies_close_to_the_first() {
+        assert_eq!(between(1_000_000_000, 1_100_000_000), "1.050000000");
+        assert_eq!(between(1_000_000_000, 9_000_000_000_000), "2.000000000");
+    }
 }

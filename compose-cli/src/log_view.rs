@@ -178,6 +178,17 @@ pub(crate) fn without_stamp(bytes: &[u8]) -> (&[u8], &[u8]) {
     if is_stamp { (stamp, &bytes[end + 1..]) } else { (&[], bytes) }
 }
 
+/// A time whose fraction has nine digits.
+pub(crate) fn padded(stamp: &[u8]) -> Vec<u8> {
+    let text = stamp.strip_suffix(b" ").unwrap_or(stamp);
+    let (whole, rest) = text.split_at(text.len().min(19));
+    let mut out = whole.to_vec();
+    let digits: Vec<u8> = rest.iter().copied().filter(u8::is_ascii_digit).collect();
+    out.push(b'.');
+    out.extend(digits.iter().copied().chain(std::iter::repeat(b'0')).take(9));
+    out
+}
+
 /// A writer to both standard streams that writes much at once and nothing late.
 #[derive(Debug, Default)]
 pub(crate) struct LogWriter {
@@ -290,5 +301,11 @@ mod tests {
         assert_eq!(short_name("shop_web_1", "shop", "web", Some(1)), "web_1");
         assert_eq!(short_name("mine", "shop", "web", Some(1)), "mine");
         assert_eq!(short_name("0123456789ab_shop-web-1", "shop", "web", Some(1)), "web-1");
+    }
+
+    #[test]
+    fn times_compare_whatever_the_length_of_their_fraction() {
+        assert!(padded(b"2026-01-02T12:00:00.5Z ") > padded(b"2026-01-02T12:00:00.123456789Z "));
+        assert!(padded(b"2026-01-02T12:00:00Z ") < padded(b"2026-01-02T12:00:00.000000001Z "));
     }
 }

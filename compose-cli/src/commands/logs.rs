@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use crate::context::{Context, Scene, Wanted, check_services, names};
 use crate::follow::{Audience, Follower, Notice};
 use crate::invocation::ExitStatus;
-use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, short_name, without_stamp};
+use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, padded, short_name, without_stamp};
 use crate::signals::Interrupts;
 
 /// Arguments.
@@ -265,27 +265,5 @@ impl Merging {
 
     fn take(&mut self) -> Option<(Vec<u8>, Channel, Vec<u8>)> {
         self.ready.pop_front()
-    }
-}
-
-/// A time whose fraction has nine digits.
-fn padded(stamp: &[u8]) -> Vec<u8> {
-    let text = stamp.strip_suffix(b" ").unwrap_or(stamp);
-    let (whole, rest) = text.split_at(text.len().min(19));
-    let mut out = whole.to_vec();
-    let digits: Vec<u8> = rest.iter().copied().filter(u8::is_ascii_digit).collect();
-    out.push(b'.');
-    out.extend(digits.iter().copied().chain(std::iter::repeat(b'0')).take(9));
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_compare_whatever_the_length_of_their_fraction() {
-        assert!(padded(b"2026-01-02T12:00:00.5Z ") > padded(b"2026-01-02T12:00:00.123456789Z "));
-        assert!(padded(b"2026-01-02T12:00:00Z ") < padded(b"2026-01-02T12:00:00.000000001Z "));
     }
 }
