@@ -23,6 +23,8 @@ use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, padd
 const QUEUE: usize = 64;
 /// How long the last lines and exits of stopped containers are waited for.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
+/// How long before the start that the engine tells of a first line may be stamped, in nanoseconds.
+const FIRST_WORDS: i64 = 200_000_000;
 /// Bytes that are written at once.
 const BATCH: usize = 64 * 1024;
 
@@ -119,6 +121,7 @@ impl Follower {
             finishing: false,
             told_end: false,
             forgotten: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             started: BTreeSet::new(),
             expected: 0,
         };
@@ -205,6 +208,8 @@ struct Following {
     finishing: bool,
     told_end: bool,
     forgotten: BTreeSet<ContainerId>,
+    /// Containers that were seen to be made: all that they ever wrote is new.
+    fresh: BTreeSet<ContainerId>,
     /// Containers that were seen to start.
     started: BTreeSet<ContainerId>,
     /// How many have to be, before the end of all is the end.
@@ -353,6 +358,9 @@ impl Following {
             return Ok(());
         }
         match event.action.as_str() {
+            "create" => {
+                self.fresh.insert(event.container.clone());
+            }
             "start" => {
                 self.started.insert(event.container.clone());
                 let name = short_name(event.name.as_str(), self.audience.project.as_str(), service.as_str(), number);
@@ -369,7 +377,9 @@ impl Following {
                 };
                 let since = ended.map(|ended| between(ended, event.time)).unwrap_or_default();
                 let options = LogOptions { follow: true, since, ..LogOptions::default() };
-                if ended.is_none() {
+                if ended.is_none() && self.fresh.contains(&event.container) {
+                    self.read(&event.container, options);
+                } else if ended.is_none() {
                     // It may have run before this program began; that output is old.
                     let Some(followed) = self.followed.get_mut(&event.container) else { return Ok(()) };
                     followed.reading = true;
@@ -384,7 +394,10 @@ impl Following {
                         let since = found
                             .ok()
                             .and_then(|found| Some((nanoseconds(&found.finished_at)?, nanoseconds(&found.started_at)?)))
-                            .filter(|(ended, started)| ended < started)
+                            // A run that has ended again hides when the one before it did.
+                            .map(|(ended, started)| {
+                                (if ended < started { ended } else { started - FIRST_WORDS }, started)
+                            })
                             .map(|(ended, started)| between(ended, started))
                             .unwrap_or_default();
                         reader(runtime, id, LogOptions { since, ..options }, sender).await;
