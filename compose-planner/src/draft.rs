@@ -74,23 +74,30 @@ impl Draft {
     /// The steps, sorted by wave and identity. Steps on a cycle (a fault of the planner, which the
     /// checker reports) come last with wave 0.
     pub(crate) fn into_steps(mut self) -> (Vec<Step>, Vec<Note>, Vec<Consent>, Vec<Consent>) {
-        let mut followers: BTreeMap<&OpId, Vec<&OpId>> = BTreeMap::new();
-        let mut waiting: BTreeMap<&OpId, usize> = BTreeMap::new();
-        for step in self.steps.values() {
-            waiting.insert(&step.id, step.after.len());
+        // Identities are text: from here on steps go by their place in the sorted list.
+        let mut steps: Vec<Step> = std::mem::take(&mut self.steps).into_values().collect();
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
+        let mut waiting: Vec<usize> = Vec::with_capacity(steps.len());
+        for (index, step) in steps.iter().enumerate() {
+            waiting.push(step.after.len());
             for before in &step.after {
-                followers.entry(before).or_default().push(&step.id);
+                if let Ok(before) = steps.binary_search_by(|other| other.id.cmp(before))
+                    && let Some(list) = followers.get_mut(before)
+                {
+                    list.push(index);
+                }
             }
         }
-        let mut waves: BTreeMap<OpId, usize> = BTreeMap::new();
-        let mut current: Vec<&OpId> = waiting.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+        let mut current: Vec<usize> = (0..steps.len()).filter(|index| waiting.get(*index) == Some(&0)).collect();
         let mut wave = 0;
         while !current.is_empty() {
             wave += 1;
             let mut next = Vec::new();
-            for id in current {
-                waves.insert(id.clone(), wave);
-                for follower in followers.get(id).into_iter().flatten() {
+            for index in current {
+                if let Some(step) = steps.get_mut(index) {
+                    step.wave = wave;
+                }
+                for follower in followers.get(index).into_iter().flatten() {
                     if let Some(count) = waiting.get_mut(*follower) {
                         *count -= 1;
                         if *count == 0 {
@@ -101,10 +108,6 @@ impl Draft {
             }
             current = next;
         }
-        for (id, step) in &mut self.steps {
-            step.wave = waves.get(id).copied().unwrap_or(0);
-        }
-        let mut steps: Vec<Step> = self.steps.into_values().collect();
         // Stable: the map has sorted them by identity already.
         steps.sort_by_key(|step| if step.wave == 0 { usize::MAX } else { step.wave });
         (steps, self.notes, self.consents, self.agreed)

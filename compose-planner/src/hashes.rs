@@ -22,9 +22,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A short digest: the first 12 hex digits of SHA-256.
 pub(crate) fn short(bytes: &[u8]) -> String {
-    let mut text = hex(&Sha256::digest(bytes));
-    text.truncate(12);
-    text
+    hex(Sha256::digest(bytes).get(..6).unwrap_or_default())
 }
 
 /// Whether the variable's name says that its value is not to be shown.

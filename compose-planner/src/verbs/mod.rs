@@ -115,6 +115,9 @@ pub(crate) fn order_names(world: &World<'_>, draft: &mut Draft) {
     for container in &world.observed.containers {
         holders.insert(container.name.as_str(), container.id.as_str());
     }
+    if holders.is_empty() {
+        return;
+    }
     let mut freed: BTreeMap<String, OpId> = BTreeMap::new();
     for step in draft.steps() {
         if let Op::RemoveContainer { container: crate::op::Target::Existing { id, .. }, .. }
