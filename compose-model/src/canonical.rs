@@ -294,6 +294,7 @@ fn adjust(document: &mut Document, flavour: Flavour) {
                 if flavour == Flavour::Json {
                     match key.as_str() {
                         "blkio_config" => capitalise_devices(value),
+                        "ulimits" => drop_zero_limits(value),
                         "watch" => complete_watch_rules(value),
                         "post_start" | "pre_stop" => complete_hooks(value),
                         _ => {}
@@ -315,6 +316,15 @@ fn adjust(document: &mut Document, flavour: Flavour) {
             }
         }
         _ => {}
+    }
+}
+
+/// A limit of zero is left out of the reference's JSON.
+fn drop_zero_limits(ulimits: &mut Document) {
+    for (_, limit) in ulimits.entries_mut().into_iter().flatten() {
+        if let Some(fields) = limit.entries_mut() {
+            fields.retain(|(_, value)| *value != Document::Int(0));
+        }
     }
 }
 

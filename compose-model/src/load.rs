@@ -127,6 +127,12 @@ pub fn load_with_remote(
         if diagnostics.has_errors() {
             return Err(failed(diagnostics, sources));
         }
+        // They are equal if both are there; the reference prints the one under the other's name.
+        for service in project.services.values_mut() {
+            if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
+                deploy.replicas = Some(scale);
+            }
+        }
     }
     let mut service_files = ServiceFiles { files, sources: &mut sources, diagnostics: &mut diagnostics, tree: &tree };
     if !options.no_env_resolution {

@@ -152,7 +152,15 @@ impl Arguments {
         } else if self.images {
             let jobs = project.jobs.values().map(|job| &job.service);
             let all = project.services.values().chain(jobs);
-            all.map(|service| service.image_reference(&project.name)).collect()
+            let mut images = Vec::new();
+            for service in all {
+                let own = service.image_reference(&project.name);
+                let hooks = service.pre_start.iter().map(|hook| hook.service.image.clone());
+                let others: Vec<String> = hooks.filter(|image| !image.is_empty() && *image != own).collect();
+                images.push(own);
+                images.extend(others);
+            }
+            images
         } else if self.profiles {
             let all = project.services.values().chain(project.disabled_services.values());
             let names: BTreeSet<&String> = all.flat_map(|service| &service.profiles).collect();

@@ -307,7 +307,11 @@ impl<'a> Fields<'a> {
                     soft: pair.int("soft", diagnostics),
                     hard: pair.int("hard", diagnostics),
                 }),
-                _ => limits.optional_int(name, diagnostics).map(Ulimit::Single),
+                // The reference takes a single zero for two limits.
+                _ => limits.optional_int(name, diagnostics).map(|limit| match limit {
+                    0 => Ulimit::Pair { soft: 0, hard: 0 },
+                    limit => Ulimit::Single(limit),
+                }),
             };
             if let Some(limit) = limit {
                 ulimits.insert(name.to_string(), limit);
