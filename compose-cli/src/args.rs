@@ -217,6 +217,23 @@ pub(crate) fn command() -> Command {
     refine(<CommandLine as clap::CommandFactory>::command(), true)
 }
 
+/// The same command for people and shells: without the grammar's details (`--detach`, not
+/// `--detach[=<BOOL>]`).
+pub(crate) fn readable_command() -> Command {
+    fn with_dry_run(command: Command, root: bool) -> Command {
+        let command =
+            if root || command.has_subcommands() { command } else { command.arg(dry_run().action(ArgAction::SetTrue)) };
+        command.mut_subcommands(|command| with_dry_run(command, false))
+    }
+    let mut command = with_dry_run(<CommandLine as clap::CommandFactory>::command(), true);
+    command.build();
+    command
+}
+
+fn dry_run() -> clap::Arg {
+    clap::Arg::new("dry-run-here").long("dry-run").help("Show what would be done and do nothing")
+}
+
 fn refine(command: Command, root: bool) -> Command {
     let mut command = command.args_override_self(true).mut_args(|argument| {
         if argument.is_positional() {
@@ -241,17 +258,13 @@ fn refine(command: Command, root: bool) -> Command {
     });
     if !root && !command.has_subcommands() {
         command = command.arg(
-            clap::Arg::new("dry-run-here")
-                .long("dry-run")
-                .help("Show what would be done and do nothing")
+            dry_run()
                 .action(ArgAction::Set)
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true")
                 .default_value("false")
-                .hide_default_value(true)
-                .value_parser(boolean)
-                .value_name("BOOL"),
+                .value_parser(boolean),
         );
     }
     command.mut_subcommands(|command| refine(command, false))

@@ -86,10 +86,7 @@ pub(crate) fn run(words: Vec<String>) -> ExitStatus {
         Some(verb) => verb,
         None if line.root.version => Verb::Version(crate::commands::version::Arguments::default()),
         None => {
-            return status_of(
-                output.data(command.render_help().to_string()).map_err(Into::into).map(|()| ExitStatus::SUCCESS),
-                &output,
-            );
+            return status_of(output.data(help(&[])).map_err(Into::into).map(|()| ExitStatus::SUCCESS), &output);
         }
     };
     let result = crate::dispatch::dispatch(verb, &line.root, &environment, &output);
@@ -191,10 +188,7 @@ fn usage_error(error: &clap::Error, command: &mut clap::Command, words: &[String
     let print_help =
         matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
     if print_help {
-        return status_of(
-            output.data(error.render().to_string()).map(|()| ExitStatus::SUCCESS).map_err(Into::into),
-            &output,
-        );
+        return status_of(output.data(help(words)).map(|()| ExitStatus::SUCCESS).map_err(Into::into), &output);
     }
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -204,7 +198,7 @@ fn usage_error(error: &clap::Error, command: &mut clap::Command, words: &[String
     let message = match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
-            let _ = output.data(command.render_help().to_string());
+            let _ = output.data(help(&[]));
             let meant =
                 compose_model::diagnostic::closest(&name, command.get_subcommands().map(clap::Command::get_name));
             let meant = meant.map(|meant| format!("\ndid you mean `{meant}`?")).unwrap_or_default();
@@ -251,6 +245,12 @@ fn unknown_argument(argument: &str, words: &[String], command: &clap::Command) -
     }
     let name = subcommand_of(words, command).get_name().to_owned();
     format!("\"compose {name}\" takes no argument {argument:?}; see `compose {name} --help`")
+}
+
+/// The help of the command that the words name.
+fn help(words: &[String]) -> String {
+    let command = args::readable_command();
+    subcommand_of(words, &command).clone().render_help().to_string()
 }
 
 /// The command that the words name.

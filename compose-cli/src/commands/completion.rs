@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<Exit
         anyhow::bail!("no completion script for {:?}: use bash, zsh, fish, elvish or powershell", arguments.shell);
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut crate::args::command(), "compose", &mut script);
+    clap_complete::generate(shell, &mut crate::args::readable_command(), "compose", &mut script);
     output.data(script)?;
     Ok(ExitStatus::SUCCESS)
 }

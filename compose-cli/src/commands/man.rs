@@ -19,8 +19,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<ExitStatus> {
     let directory = std::path::Path::new(&arguments.directory);
     std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let mut command = crate::args::command();
-    command.build();
+    let command = crate::args::readable_command();
     let mut pages = vec![("compose.1".to_owned(), command.clone())];
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         let name = format!("compose-{}", inner.get_name());
