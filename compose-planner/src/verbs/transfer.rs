@@ -107,7 +107,7 @@ pub(crate) fn build(world: &World<'_>, draft: &mut Draft, build: &Build) -> Resu
             spec.build.args.extend(build.arguments.clone());
             spec.build.ssh.extend(build.ssh.iter().map(|text| {
                 let (id, path) = text.split_once('=').unwrap_or((text, ""));
-                SshKey { id: id.to_owned(), path: path.to_owned(), ..SshKey::default() }
+                SshKey { id: id.to_owned(), path: path.to_owned() }
             }));
             spec.push = build.push && !service.image.is_empty();
             spec.quiet = build.quiet;
