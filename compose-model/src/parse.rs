@@ -19,6 +19,8 @@ use crate::yaml_types;
 pub const DEPTH_LIMIT: usize = 256;
 /// Most nodes that the aliases of one document may add.
 pub const ALIAS_LIMIT: usize = 100_000;
+/// Most keys and values that one file may hold: ten thousand services, in bounded memory.
+pub const NODE_LIMIT: usize = 610_000;
 
 /// One document of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -150,6 +152,10 @@ impl Arena {
             let (event, span) = next.map_err(|error| Box::new(syntax_error(source, text, &error)))?;
             let range = span.byte_range().unwrap_or(0..0);
             let span = Span::new(source, range.start.min(text.len()), range.end.min(text.len()));
+            if self.nodes.len() >= NODE_LIMIT {
+                let message = format!("the file holds more than {NODE_LIMIT} keys and values");
+                return Err(Box::new(Diagnostic::error("yaml-size", message).at(span)));
+            }
             let index = match event {
                 Event::Scalar(value, style, anchor, tag) => {
                     let style = match style {

@@ -15,6 +15,7 @@ mod conformance;
 mod demo;
 mod docker_api;
 mod engines;
+mod fuzz;
 mod images;
 mod install;
 mod interrupt;
@@ -48,6 +49,8 @@ Jobs:
                       install the program as compose, docker-compose and the
                       Docker CLI plugin, with completions and man pages
   conformance DIR...  compare with the reference on every compose file below DIR
+  fuzz [TARGET]... [--seconds N]
+                      coverage-guided fuzzing: loader, interpolation, dotenv
   bench [--engine] [--turns N]
                       compare the speed with the reference
   help                this text
@@ -81,6 +84,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "conformance" => conformance::run(rest),
         "demo" => demo::run(rest),
         "engines" => engines::command(rest),
+        "fuzz" => fuzz::run(rest),
         "images" => images::command(rest),
         "install" => install::run(rest),
         "test" => test::run(rest),

@@ -60,6 +60,9 @@ pub(crate) struct Arguments {
     /// Keep relative paths
     #[arg(long)]
     pub(crate) no_path_resolution: bool,
+    /// Print for every value the place that it came from
+    #[arg(long)]
+    pub(crate) origin: bool,
     /// Write to a file
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<String>,
@@ -98,7 +101,10 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     options.no_consistency = arguments.no_consistency;
     options.no_env_resolution = arguments.no_env_resolution;
     options.input.no_path_resolution = arguments.no_path_resolution;
-    let text = if arguments.variables {
+    let text = if arguments.origin {
+        let model = loading::load_tree(context, &options)?;
+        super::config_origin::origins(&model, &context.environment.current_directory)
+    } else if arguments.variables {
         variables(context, options, json)?
     } else if let Some(wanted) = &arguments.hash {
         hashes(context, options, wanted)?

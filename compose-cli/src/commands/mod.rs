@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod completion;
 pub(crate) mod config;
+pub(crate) mod config_origin;
 pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod down;
