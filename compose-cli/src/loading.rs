@@ -1,12 +1,13 @@
 //! From options and environment to a loaded project; its diagnostics are printed here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use anyhow::Context as _;
 use compose_model::diagnostic::Diagnostics;
 use compose_model::files::{DiskFiles, MemoryFiles};
 use compose_model::load::{LoadError, LoadOptions, LoadedModel, load_model};
+use compose_model::names::ServiceName;
 use compose_model::project::{Origins, Place, Service};
 use compose_model::source::SourceMap;
 use compose_model::template::Variable;
@@ -39,6 +40,14 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
         }
     }
     let mut project = load_with(context, &options)?;
+    let followers = followers(&project);
+    if !options.services.is_empty() && !followers.is_empty() {
+        // Read again with them: what was not selected has not been resolved.
+        options.services.extend(followers);
+        if let Ok(loaded) = compose_model::load(&options, &DiskFiles) {
+            project = loaded.project;
+        }
+    }
     shorten_places(&mut project, &context.environment.current_directory);
     if context.options.compatibility {
         project.environment.insert("COMPOSE_COMPATIBILITY".to_owned(), "true".to_owned());
@@ -51,6 +60,24 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
         }
     }
     Ok(project)
+}
+
+/// Services that were not asked for but share namespaces or volumes with those that were: where
+/// these are replaced, the planner has to replace the containers of the followers too.
+fn followers(project: &Project) -> Vec<String> {
+    let mut found: BTreeSet<&ServiceName> = BTreeSet::new();
+    loop {
+        let before = found.len();
+        for (name, service) in &project.disabled_services {
+            let bound = compose_planner::bound_to(service);
+            if bound.iter().any(|parent| project.services.contains_key(parent) || found.contains(parent)) {
+                found.insert(name);
+            }
+        }
+        if found.len() == before {
+            return found.into_iter().map(ToString::to_string).collect();
+        }
+    }
 }
 
 /// Names files below the working directory as the user would.

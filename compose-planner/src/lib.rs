@@ -38,6 +38,7 @@ pub use observed::Observed;
 pub use op::{Op, OpId, Target};
 pub use plan::{Note, Plan, Step, needs_detail};
 pub use reason::Reason;
+pub use select::bound_to;
 pub use simulate::simulate;
 
 use compose_model::project::Project;

@@ -44,7 +44,8 @@ pub(crate) fn shared_namespaces(service: &Service) -> Vec<(&'static str, Service
 
 /// Services whose container must be replaced in `service`'s container when it is replaced itself:
 /// shared namespaces and `volumes_from`.
-pub(crate) fn bound_to(service: &Service) -> BTreeSet<ServiceName> {
+#[must_use]
+pub fn bound_to(service: &Service) -> BTreeSet<ServiceName> {
     let volumes = service.volumes_from.iter().filter(|text| !text.starts_with("container:"));
     shared_namespaces(service)
         .into_iter()
