@@ -157,6 +157,19 @@ async fn print(scene: &Scene, style: LogStyle, options: &LogOptions, chosen: &[&
     let sources: Vec<SourceId> = chosen.iter().map(|container| view.add(&log_name(scene, container))).collect();
     let mut writer = LogWriter::default();
     let merged = chosen.len() > 1;
+    if let ([container], [source]) = (chosen, sources.as_slice()) {
+        // Nothing to merge with: bytes go through as they come.
+        let mut items = scene.runtime.streams().logs(container.id.as_str(), options).await?;
+        let mut splitter = LineSplitter::new(options.timestamps, options.timestamps);
+        while let Some(chunk) = items.next().await {
+            splitter.push(&chunk?, |channel, line| view.line(*source, line, writer.buffer(channel, false)));
+            if writer.pending() > 64 * 1024 {
+                writer.flush()?;
+            }
+        }
+        splitter.finish(|channel, line| view.line(*source, line, writer.buffer(channel, false)));
+        return Ok(writer.flush()?);
+    }
     let options = LogOptions { timestamps: options.timestamps || merged, ..options.clone() };
     let mut streams = Vec::new();
     for (container, source) in chosen.iter().zip(&sources) {
