@@ -65,7 +65,7 @@ pub(crate) fn run(words: Vec<String>) -> ExitStatus {
         });
     let (mut line, dry_run) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => return usage_error(&error, &mut command, &words),
+        Err(error) => return usage_error(&error, &command, &words),
     };
     line.root.dry_run |= dry_run;
     let output = match output_of(&line, &environment) {
@@ -183,7 +183,7 @@ fn status_of(result: anyhow::Result<ExitStatus>, output: &Output) -> ExitStatus 
 }
 
 /// Says what is wrong with the command line, in the reference's words.
-fn usage_error(error: &clap::Error, command: &mut clap::Command, words: &[String]) -> ExitStatus {
+fn usage_error(error: &clap::Error, command: &clap::Command, words: &[String]) -> ExitStatus {
     let output = Output::fallback();
     let print_help =
         matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);

@@ -1,5 +1,7 @@
 //! Input made to exhaust the machine is refused fast and in little memory. The program runs under
 //! an address-space limit, so that a mistake here cannot take the machine with it.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests: a panic is how they fail.
 #![cfg(target_os = "linux")]
 
 use std::fs;

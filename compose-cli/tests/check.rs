@@ -1,5 +1,7 @@
 //! `compose check` as users and code hosts run it.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests: a panic is how they fail.
+
 use std::process::{Command, Output};
 
 fn check(file: &str, words: &[&str]) -> Output {

@@ -1,5 +1,7 @@
 //! `compose config --origin` as users run it.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests: a panic is how they fail.
+
 #[test]
 fn every_value_names_its_file_and_its_way() {
     let folder = tempfile::tempdir().unwrap();
