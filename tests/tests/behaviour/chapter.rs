@@ -2,7 +2,7 @@
 //! repository, and the chapter's own files word by word.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard};
+use std::fs::File;
 use std::time::Duration;
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually, http};
@@ -17,16 +17,19 @@ crate::cases! { Docker:
     the_chapters_files_run_word_by_word,
 }
 
-/// The examples publish fixed ports and share the network `nat`: one at a time on each engine.
-fn alone(engine: &Engine) -> MutexGuard<'static, ()> {
-    static LOCKS: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
-    let lock = &LOCKS[usize::from(engine.name == "docker28")];
-    lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The examples publish fixed ports and share the network `nat`: one at a time on each engine, also
+/// where the runner gives every case a process of its own. Dropping the file gives the turn on.
+fn alone(engine: &Engine) -> Result<File, String> {
+    let path = std::env::temp_dir().join(format!("compose-tests-{}.lock", engine.name));
+    let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    file.lock().map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(file)
 }
 
 /// Runs `act` while the network `nat` exists.
 fn with_network_nat(engine: &Engine, act: impl FnOnce() -> CaseResult) -> CaseResult {
-    engine.docker(&["network", "create", "nat"])?;
+    // One that an interrupted run has left serves as well.
+    engine.docker(&["network", "create", "nat"]).or_else(|_| engine.docker(&["network", "inspect", "nat"]))?;
     let outcome = act();
     let removed = engine.docker(&["network", "rm", "nat"]);
     outcome.and(removed.map(drop))
@@ -98,7 +101,7 @@ fn every_command_of_the_chapter_works_on_one_project(engine: &Engine) -> CaseRes
 }
 
 fn a_single_service_joins_an_external_network_written_the_old_way(engine: &Engine) -> CaseResult {
-    let _alone = alone(engine);
+    let _alone = alone(engine)?;
     let project = Project::copy_of(engine, "examples/1-external-network")?;
     let run = project.compose(&["up", "-d"])?.exits(1)?;
     ensure!(run.stderr.contains("network nat declared as external, but could not be found"), "the message: {run}");
@@ -114,7 +117,7 @@ fn a_single_service_joins_an_external_network_written_the_old_way(engine: &Engin
 }
 
 fn the_gallery_runs_with_an_ephemeral_and_a_fixed_port(engine: &Engine) -> CaseResult {
-    let _alone = alone(engine);
+    let _alone = alone(engine)?;
     let project = Project::copy_of(engine, "examples/2-image-gallery")?;
     project.compose(&["up", "-d"])?.ok()?;
     let ephemeral = project.only("iotd")?.published("80/tcp").ok_or("iotd publishes no port")?;
@@ -129,7 +132,7 @@ fn the_gallery_runs_with_an_ephemeral_and_a_fixed_port(engine: &Engine) -> CaseR
 }
 
 fn three_replicas_answer_behind_one_rotating_name(engine: &Engine) -> CaseResult {
-    let _alone = alone(engine);
+    let _alone = alone(engine)?;
     let project = Project::copy_of(engine, "examples/3-replicas")?;
     project.compose(&["up", "-d", "--wait"])?.ok()?;
     let (mut orders, mut answered) = (BTreeSet::new(), BTreeSet::new());
@@ -152,7 +155,7 @@ fn three_replicas_answer_behind_one_rotating_name(engine: &Engine) -> CaseResult
 }
 
 fn the_todo_list_keeps_its_items_in_postgres(engine: &Engine) -> CaseResult {
-    let _alone = alone(engine);
+    let _alone = alone(engine)?;
     let project = Project::copy_of(engine, "examples/4-todo-list")?;
     project.compose(&["up", "-d", "--wait"])?.ok()?;
     page(engine, 8030, "/ready")?;
@@ -171,7 +174,7 @@ fn the_todo_list_keeps_its_items_in_postgres(engine: &Engine) -> CaseResult {
 }
 
 fn rows_outlive_down_and_end_with_down_volumes(engine: &Engine) -> CaseResult {
-    let _alone = alone(engine);
+    let _alone = alone(engine)?;
     let project = Project::copy_of(engine, "examples/5-restart-and-data")?;
     project.compose(&["up", "-d"])?.ok()?;
     ensure_eq!(page(engine, 8050, "/list")?.trim().to_owned(), "", "the list at first");
@@ -191,7 +194,7 @@ fn rows_outlive_down_and_end_with_down_volumes(engine: &Engine) -> CaseResult {
 }
 
 fn the_chapters_files_run_word_by_word(engine: &Engine) -> CaseResult {
-    let _alone = alone(engine);
+    let _alone = alone(engine)?;
     let project = Project::copy_of(engine, "examples/chapter")?;
     let run = project.compose(&["-f", "01-tab.yaml", "up", "-d"])?.exits(1)?;
     ensure!(run.stderr.contains("01-tab.yaml:") && run.stderr.contains('^'), "position and caret: {run}");
