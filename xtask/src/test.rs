@@ -147,6 +147,8 @@ fn runners(options: &Options) -> Vec<Command> {
     if has_nextest {
         main.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"]);
         main.args(["--cargo-quiet", "--status-level", "slow", "--final-status-level", "fail", "--color", "never"]);
+        // Most cases wait for an engine, not for a processor.
+        main.args(["--test-threads", "5"]);
     } else {
         main.args(["test", "--workspace", "--all-targets", "--no-fail-fast", "--quiet"]);
     }
