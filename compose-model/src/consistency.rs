@@ -124,7 +124,8 @@ impl Check<'_> {
 
     fn references(&mut self, name: &str, service: &Service) {
         let project = self.project;
-        for network in service.networks.keys() {
+        // With both attributes no implicit network was added; one message is enough.
+        for network in service.networks.keys().filter(|_| service.network_mode.is_empty()) {
             if !project.networks.contains_key(network) {
                 let known = project.networks.keys().map(AsRef::as_ref);
                 self.undefined(name, "network", network.as_str(), &["networks", network.as_str()], known);

@@ -1,7 +1,17 @@
 //! From the text of Compose files to a typed [`Project`].
 //!
-//! The stages, one module each, are listed in ARCHITECTURE.md. This crate knows no engine, starts
-//! no process, prints nothing, and reads files only through its `Files` trait.
+//! The entry is [`load`]: options and a [`Files`](files::Files) in, a [`Project`] with warnings and
+//! places out, or every mistake of the run as [`LoadError`]. [`canonical`] prints and hashes what was
+//! loaded.
+//!
+//! The stages, one module each, in order: [`discover`] chooses files and reads `.env`, [`parse`]
+//! makes trees with spans, [`interpolate`] fills in variables, includes and `extends` are followed,
+//! [`merge`] lays files over each other, [`schema`] checks, [`forms`] turns short forms into long
+//! ones, [`defaults`], [`paths`] and [`normalise`] complete the tree, [`decode`] makes types of it,
+//! [`consistency`] checks across services, [`selection`] keeps what is asked for.
+//!
+//! This crate knows no engine, starts no process, prints nothing, and reads files only through its
+//! `Files` trait. `examples/load.rs` shows it in use.
 
 pub mod assemble;
 pub mod canonical;

@@ -241,7 +241,7 @@ impl Writer {
             let before = self.out.len();
             if starts_with_mark && is_printable(character) && !matches!(character, '"' | '\\') {
                 // The reference looks for the mark at the wrong place and escapes everything.
-                let _ = write!(self.out, "\\x{:02X}", u32::from(character));
+                self.code_escape(character);
             } else {
                 self.escaped(character);
             }
@@ -271,12 +271,7 @@ impl Writer {
                 return;
             }
             character => {
-                let code = u32::from(character);
-                let _ = match code {
-                    0..=0xFF => write!(self.out, "\\x{code:02X}"),
-                    0x100..=0xFFFF => write!(self.out, "\\u{code:04X}"),
-                    _ => write!(self.out, "\\U{code:08X}"),
-                };
+                self.code_escape(character);
                 return;
             }
         };
@@ -284,9 +279,20 @@ impl Writer {
         self.out.push(short);
     }
 
+    fn code_escape(&mut self, character: char) {
+        let code = u32::from(character);
+        let _ = match code {
+            0..=0xFF => write!(self.out, "\\x{code:02X}"),
+            0x100..=0xFFFF => write!(self.out, "\\u{code:04X}"),
+            _ => write!(self.out, "\\U{code:08X}"),
+        };
+    }
+
     fn literal(&mut self, text: &str, indent: usize) {
         self.out.push('|');
-        if text.starts_with(' ') {
+        // The reference forgets the digit where empty lines stand before the blank, and then reads
+        // another text than it wrote.
+        if text.trim_start_matches('\n').starts_with(' ') {
             self.out.push('2');
         }
         if !text.ends_with('\n') {
