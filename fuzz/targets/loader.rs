@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     files = files.with(&format!("/p/{}", name.trim()), content);
-    let environment = [("HOME", "/home/u"), ("SET", "value"), ("N", "3")];
+    let environment = [("HOME", "/p/home"), ("SET", "value"), ("N", "3")];
     let input = Options {
         current_directory: "/p".to_owned(),
         files: vec!["compose.yaml".to_owned()],
