@@ -5,7 +5,7 @@ use compose_model::files::MemoryFiles;
 use compose_model::{LoadOptions, Loaded, canonical, load};
 
 fn options() -> LoadOptions {
-    let environment = [("HOME", "/home/u"), ("SET", "value")];
+    let environment = [("HOME", "/home/user"), ("SET", "value")];
     let input = Options {
         current_directory: "/p".to_owned(),
         environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

@@ -1,6 +1,7 @@
 //! The engines of a run and their state as they tell it themselves.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::process::Command;
 
 use serde_json::Value;
@@ -86,11 +87,24 @@ impl Engine {
             return Ok(());
         }
         let folder = setting("IMAGES").ok_or("COMPOSE_TEST_IMAGES is not set")?;
-        if !self.ctr(&["images", "ls", "-q"])?.contains("busybox:latest") {
-            self.ctr(&["images", "import", "--local", &format!("{folder}/examples.tar")])
-                .or_else(|_| self.ctr(&["images", "import", &format!("{folder}/examples.tar")]))?;
+        // Cases may run in processes of their own: one imports, the others wait for it.
+        let _turn = self.alone("images")?;
+        if !self.ctr(&["images", "ls", "-q"])?.contains("my-todo-app:latest") {
+            self.ctr(&["images", "import", &format!("{folder}/examples.tar")])?;
         }
         Ok(())
+    }
+
+    /// Waits for its turn at something of this engine that only one case may use at a time, also
+    /// where the runner gives every case a process of its own. Dropping the file gives the turn on.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn alone(&self, what: &str) -> Result<File, String> {
+        let path = std::env::temp_dir().join(format!("compose-tests-{}-{what}.lock", self.name));
+        let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        file.lock().map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(file)
     }
 
     /// Whether it is a Docker Engine.

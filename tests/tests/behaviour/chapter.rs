@@ -2,7 +2,6 @@
 //! repository, and the chapter's own files word by word.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::time::Duration;
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually, http};
@@ -17,13 +16,9 @@ crate::cases! { Docker:
     the_chapters_files_run_word_by_word,
 }
 
-/// The examples publish fixed ports and share the network `nat`: one at a time on each engine, also
-/// where the runner gives every case a process of its own. Dropping the file gives the turn on.
-fn alone(engine: &Engine) -> Result<File, String> {
-    let path = std::env::temp_dir().join(format!("compose-tests-{}.lock", engine.name));
-    let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    file.lock().map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(file)
+/// The examples publish fixed ports and share the network `nat`: one at a time on each engine.
+fn alone(engine: &Engine) -> Result<std::fs::File, String> {
+    engine.alone("chapter")
 }
 
 /// Runs `act` while the network `nat` exists.
