@@ -24,7 +24,7 @@ const QUEUE: usize = 64;
 /// How long the last lines and exits of stopped containers are waited for.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long before the start that the engine tells of a first line may be stamped, in nanoseconds.
-const FIRST_WORDS: i64 = 200_000_000;
+const FIRST_WORDS: i64 = 700_000_000;
 /// Bytes that are written at once.
 const BATCH: usize = 64 * 1024;
 
