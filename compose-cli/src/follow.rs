@@ -394,9 +394,11 @@ impl Following {
                         let since = found
                             .ok()
                             .and_then(|found| Some((nanoseconds(&found.finished_at)?, nanoseconds(&found.started_at)?)))
-                            // A run that has ended again hides when the one before it did.
+                            // A run that has ended again hides when the one before it did. Engine 20.10
+                            // may note the end of a short run before its start.
                             .map(|(ended, started)| {
-                                (if ended < started { ended } else { started - FIRST_WORDS }, started)
+                                let before = started - FIRST_WORDS;
+                                (if ended < before { ended } else { before }, started)
                             })
                             .map(|(ended, started)| between(ended, started))
                             .unwrap_or_default();
