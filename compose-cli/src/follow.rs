@@ -25,6 +25,8 @@ const QUEUE: usize = 64;
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 /// How long before the start that the engine tells of a first line may be stamped, in nanoseconds.
 const FIRST_WORDS: i64 = 700_000_000;
+/// How often containers that say nothing are looked at.
+const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// Bytes that are written at once.
 const BATCH: usize = 64 * 1024;
 
@@ -177,6 +179,8 @@ enum Message {
     Chunk(ContainerId, LogChunk),
     ReaderEnded(ContainerId),
     Settled(ContainerId, bool),
+    /// It has ended with this code, and neither its log nor an event said so.
+    Silent(ContainerId, i64),
     /// What comes of it has no times.
     Unstamped(ContainerId),
 }
@@ -189,6 +193,8 @@ struct Followed {
     reading: bool,
     /// It runs, or will again.
     alive: bool,
+    /// Nothing was read since the last look.
+    quiet: bool,
     /// The exit that is told when its reader has ended.
     exit: Option<i64>,
     /// When its last run ended, in nanoseconds since 1970.
@@ -227,6 +233,7 @@ impl Following {
         let mut orders_ended = false;
         let mut deadline: Option<tokio::time::Instant> = None;
         let mut patience: Option<tokio::time::Instant> = None;
+        let mut look = tokio::time::interval(LOOK_AGAIN);
         loop {
             let late = at(deadline);
             let missing = at(patience);
@@ -266,6 +273,7 @@ impl Following {
                     Some(Err(_)) | None => events_ended = true,
                 },
                 () = late => return self.writer.flush(),
+                _ = look.tick() => self.look_again(),
                 // An event that never comes must not keep the command for ever.
                 () = missing => {
                     patience = None;
@@ -295,6 +303,30 @@ impl Following {
                 return self.writer.flush();
             }
         }
+    }
+
+    /// Engine 20.10 may leave a log open, or an event out, when a container ends just then. Whoever
+    /// has been quiet for a while is looked at: one list call for all.
+    fn look_again(&mut self) {
+        let mut silent: BTreeSet<ContainerId> = BTreeSet::new();
+        for (id, followed) in &mut self.followed {
+            if followed.alive && std::mem::replace(&mut followed.quiet, true) {
+                silent.insert(id.clone());
+            }
+        }
+        if silent.is_empty() {
+            return;
+        }
+        let (runtime, sender) = (Arc::clone(&self.runtime), self.sender.clone());
+        let label = (labels::PROJECT.to_owned(), Some(self.audience.project.to_string()));
+        tokio::spawn(async move {
+            for container in runtime.list_containers(&[label]).await.unwrap_or_default() {
+                if silent.contains(&container.id) && matches!(container.state, State::Exited | State::Dead) {
+                    let code = container.exit_code.unwrap_or_default();
+                    let _ = sender.send(Message::Silent(container.id, code)).await;
+                }
+            }
+        });
     }
 
     fn attach(&mut self, names: &[String]) -> io::Result<()> {
@@ -336,6 +368,7 @@ impl Following {
             splitter: LineSplitter::new(true, style.timestamps),
             reading: false,
             alive,
+            quiet: false,
             exit: None,
             ended_at: None,
         });
@@ -432,6 +465,7 @@ impl Following {
         match message {
             Message::Chunk(id, chunk) => {
                 let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
+                followed.quiet = false;
                 let Some(source) = followed.source else { return Ok(()) };
                 let (view, writer) = (&self.view, &mut self.writer);
                 followed.splitter.push(&chunk, |channel, line| {
@@ -450,6 +484,17 @@ impl Following {
                     self.tell_exit(&id)?;
                 } else {
                     self.tell_end();
+                }
+            }
+            Message::Silent(id, code) => {
+                let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
+                if followed.alive && followed.quiet {
+                    followed.exit.get_or_insert(code);
+                    return if followed.source.is_some() {
+                        self.message(Message::ReaderEnded(id))
+                    } else {
+                        self.tell_exit(&id)
+                    };
                 }
             }
             Message::Unstamped(id) => {
