@@ -193,7 +193,7 @@ fn pass_on(pipe: impl Read, mut to: impl Write + IsTerminal) -> Count {
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line);
-        if let Some(found) = closing_line(text.trim()) {
+        if let Some(found) = closing_line(text.trim_end()) {
             count.add(found);
         }
         // A terminal that is gone must not stop the tests half-way.
@@ -208,7 +208,8 @@ fn pass_on(pipe: impl Read, mut to: impl Write + IsTerminal) -> Count {
 fn closing_line(line: &str) -> Option<Count> {
     // Summary [   0.112s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped
     // test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.08s
-    let rest = if line.starts_with("Summary [") {
+    // An indented `test result:` is the output of one case that nextest quotes.
+    let rest = if line.trim_start().starts_with("Summary [") {
         line.split_once(" run: ")?.1
     } else {
         line.strip_prefix("test result: ")?.split_once(". ")?.1
