@@ -26,6 +26,8 @@ struct Place {
     what: String,
     /// Started by this tool.
     private: Option<Engine>,
+    /// The socket of an engine that was there before, and is somebody's own.
+    foreign: Option<PathBuf>,
 }
 
 struct Options {
@@ -75,6 +77,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         None => start(&options)?,
     };
     say(&format!("   {}", place.what));
+    if let Some(socket) = &place.foreign {
+        lend_images(socket)?;
+    }
     show(&place, &options, &interrupt).context("`cargo xtask demo --down` removes what was started")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -125,9 +130,11 @@ fn running(options: &Options) -> Option<Place> {
         return None;
     }
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
-    let socket = PathBuf::from(host.strip_prefix("unix://")?);
-    let api = docker_api::Engine::at(&socket);
-    let version = api.version().ok()?;
+    let Some(socket) = host.strip_prefix("unix://").map(PathBuf::from) else {
+        say(&format!("   DOCKER_HOST is {host}: this demonstration uses unix sockets only"));
+        return None;
+    };
+    let version = docker_api::Engine::at(&socket).version().ok()?;
     Some(Place {
         environment: vec![("DOCKER_HOST", host.clone())],
         // A test engine of this tool is reached elsewhere.
@@ -137,19 +144,36 @@ fn running(options: &Options) -> Option<Place> {
             .map_or_else(|| "localhost".to_owned(), Engine::ports),
         what: format!("the Docker Engine {version} that runs at {host}"),
         private: None,
+        foreign: Some(socket),
     })
-    .filter(|_| load(&socket).is_ok())
 }
 
-fn load(socket: &Path) -> Result<()> {
+/// The images that this tool gave to somebody's own engine, one a line: they are taken back at the end.
+fn lent() -> PathBuf {
+    shell::target().join("demonstration-images")
+}
+
+/// Gives the images of the demonstration to an engine that was there before.
+fn lend_images(socket: &Path) -> Result<()> {
     let api = docker_api::Engine::at(socket);
-    for archive in images::ensure()? {
-        if !api.has_image(&archive.probe) {
-            say(&format!("   loading {}", archive.file.display()));
-            api.load(&archive.file)?;
-        }
+    let missing: Vec<&str> = images::DEMONSTRATION.into_iter().filter(|name| !api.has_image(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    say(&format!("   giving it {}", missing.join(" and ")));
+    let archive = images::demonstration()?;
+    std::fs::write(lent(), missing.join("\n"))?;
+    api.load(&archive)
+}
+
+/// Takes back what [`lend_images`] gave.
+fn take_images_back(socket: &Path) -> Result<()> {
+    let Ok(list) = std::fs::read_to_string(lent()) else { return Ok(()) };
+    let api = docker_api::Engine::at(socket);
+    for name in list.lines().filter(|name| api.has_image(name)) {
+        api.remove_image(name).with_context(|| format!("cannot remove the image {name}"))?;
+    }
+    std::fs::remove_file(lent()).map_err(Into::into)
 }
 
 fn private_place(options: &Options) -> Place {
@@ -161,7 +185,7 @@ fn private_place(options: &Options) -> Place {
         let host = format!("unix://{socket}");
         (vec![("DOCKER_HOST", host.clone())], format!("a private Docker Engine at {host}"))
     };
-    Place { environment, ports: engine.ports(), what, private: Some(engine) }
+    Place { environment, ports: engine.ports(), what, private: Some(engine), foreign: None }
 }
 
 /// Starts a private engine, after saying what that means.
@@ -280,6 +304,9 @@ fn stop(options: &Options) -> Result<ExitCode> {
     }
     if let Some(engine) = place.private {
         elevated("down", engine)?;
+    }
+    if let Some(socket) = &place.foreign {
+        take_images_back(socket)?;
     }
     say("everything is removed, except installed packages and the cache");
     Ok(ExitCode::SUCCESS)

@@ -44,6 +44,11 @@ impl Engine {
         self.call("POST", &format!("/containers/{id}/kill"), Duration::from_secs(20)).map(drop)
     }
 
+    /// Takes a name from an image, and the image with its last name.
+    pub(crate) fn remove_image(&self, reference: &str) -> Result<()> {
+        self.call("DELETE", &format!("/images/{reference}"), Duration::from_secs(60)).map(drop)
+    }
+
     /// Gives it every image of an archive.
     pub(crate) fn load(&self, archive: &Path) -> Result<()> {
         let mut file = File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?;

@@ -151,9 +151,9 @@ impl PrivateApt {
         if !distribution.is_known() {
             bail!("packages can be fetched on Debian and Ubuntu only, not on {}", distribution.name);
         }
-        let (keyring, default_uri, newest) = match distribution.id.as_str() {
-            "ubuntu" => ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "http://archive.ubuntu.com/ubuntu", "devel"),
-            _ => ("/usr/share/keyrings/debian-archive-keyring.gpg", "http://deb.debian.org/debian", "sid"),
+        let (keyring, newest) = match distribution.id.as_str() {
+            "ubuntu" => ("/usr/share/keyrings/ubuntu-archive-keyring.gpg", "devel"),
+            _ => ("/usr/share/keyrings/debian-archive-keyring.gpg", "sid"),
         };
         let components = if distribution.id == "ubuntu" { "main universe" } else { "main" };
         let wanted = std::env::var("COMPOSE_XTASK_SUITE").unwrap_or_else(|_| newest.to_owned());
@@ -161,7 +161,12 @@ impl PrivateApt {
             Suite::Own => distribution.codename.clone(),
             Suite::Newest => wanted,
         };
-        let uri = mirror(&distribution.codename).unwrap_or_else(|| default_uri.to_owned());
+        let uri = mirror(&distribution.codename).with_context(|| {
+            format!(
+                "apt names no mirror for {}: run `apt-get update`, or look at its list of sources",
+                distribution.name
+            )
+        })?;
         for sub in ["lists/partial", "archives/partial", "empty"] {
             fs::create_dir_all(folder.join(sub)).with_context(|| format!("cannot write {}", folder.display()))?;
         }

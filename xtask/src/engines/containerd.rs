@@ -1,11 +1,10 @@
 //! Starting and stopping a containerd.
 
 use super::Engine;
-use crate::images::Archive;
 use crate::shell;
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -54,9 +53,9 @@ fn ctr(engine: Engine) -> Result<Command> {
 }
 
 /// Imports the images of the archives into the namespace `default`.
-pub(super) fn load(engine: Engine, archives: &[Archive]) -> Result<()> {
+pub(super) fn load(engine: Engine, archives: &[PathBuf]) -> Result<()> {
     for archive in archives {
-        shell::output(ctr(engine)?.args(["images", "import"]).arg(&archive.file))?;
+        shell::output(ctr(engine)?.args(["images", "import"]).arg(archive))?;
     }
     Ok(())
 }

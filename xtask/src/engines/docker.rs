@@ -3,12 +3,11 @@
 use super::Engine;
 use super::network::Net;
 use crate::docker_api;
-use crate::images::Archive;
 use crate::process::Daemon;
 use crate::shell;
 use anyhow::Result;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -69,10 +68,10 @@ pub(super) fn start(engine: Engine) -> Result<()> {
 }
 
 /// Gives the engine the images of the archives.
-pub(super) fn load(engine: Engine, archives: &[Archive]) -> Result<()> {
+pub(super) fn load(engine: Engine, archives: &[PathBuf]) -> Result<()> {
     let api = docker_api::Engine::at(&engine.socket());
     for archive in archives {
-        api.load(&archive.file)?;
+        api.load(archive)?;
     }
     Ok(())
 }

@@ -17,12 +17,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// An archive on disk, and one image of it by which an engine is asked whether it has them.
-pub(crate) struct Archive {
-    pub(crate) file: PathBuf,
-    pub(crate) probe: String,
-}
-
 /// Where the archives are.
 pub(crate) fn folder() -> PathBuf {
     shell::target().join("images")
@@ -45,14 +39,24 @@ pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
         _ => bail!("images takes only --force"),
     }
     for archive in ensure()? {
-        let size = fs::metadata(&archive.file)?.len() / 1_000_000;
-        println!("{} ({size} MB)", archive.file.display());
+        let size = fs::metadata(&archive)?.len() / 1_000_000;
+        println!("{} ({size} MB)", archive.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// The images of the demonstration alone, under names that nobody else has: an engine of
+/// somebody's own keeps its `nginx:latest`.
+pub(crate) const DEMONSTRATION: [&str; 2] = ["example/app:1", "example/front:1"];
+
+/// The archive of the [`DEMONSTRATION`].
+pub(crate) fn demonstration() -> Result<PathBuf> {
+    ensure()?;
+    Ok(folder().join("demonstration.tar"))
+}
+
 /// Builds what is missing or older than its sources; the archives in the order they are loaded.
-pub(crate) fn ensure() -> Result<Vec<Archive>> {
+pub(crate) fn ensure() -> Result<Vec<PathBuf>> {
     let folder = folder();
     fs::create_dir_all(&folder)?;
     fs::create_dir_all(packages::cache())?;
@@ -75,15 +79,22 @@ pub(crate) fn ensure() -> Result<Vec<Archive>> {
     };
     let recipe =
         [include_bytes!("mod.rs").as_slice(), include_bytes!("archive.rs"), include_bytes!("postgres.rs")].concat();
-    let apps = Archive { file: folder.join("examples.tar"), probe: "example/app:1".to_owned() };
-    let database = Archive { file: folder.join("postgres.tar"), probe: "example/postgres:1".to_owned() };
+    let apps = folder.join("examples.tar");
+    let database = folder.join("postgres.tar");
     let wanted = hash(&[&base, &top, &recipe]);
+    let demonstration = folder.join("demonstration.tar");
     let stamp_file = stamp();
     let fresh = fs::read_to_string(&stamp_file).is_ok_and(|text| text == wanted);
-    if !fresh || !apps.file.exists() || !database.file.exists() {
+    if !fresh || ![&apps, &database, &demonstration].into_iter().all(|file| file.exists()) {
         say("building the example images");
         let (base, top) = (Blob::new(base), Blob::new(top));
-        archive::write(&applications(&base, &top), &apps.file)?;
+        let mut images = applications(&base, &top);
+        archive::write(&images, &apps)?;
+        images.retain_mut(|image| {
+            image.names.retain(|name| DEMONSTRATION.contains(&name.as_str()));
+            !image.names.is_empty()
+        });
+        archive::write(&images, &demonstration)?;
         let server = postgres::layer()?;
         let layer = Blob::new(server.layer.pack()?);
         let image = Image {
@@ -91,7 +102,7 @@ pub(crate) fn ensure() -> Result<Vec<Archive>> {
             layers: vec![&base, &layer, &top],
             config: postgres::config(&server),
         };
-        archive::write(&[image], &database.file)?;
+        archive::write(&[image], &database)?;
         fs::write(&stamp_file, wanted)?;
     }
     Ok(vec![apps, database])
