@@ -23,7 +23,7 @@ pub struct Response {
 pub fn over_socket(socket: &str, method: &str, path: &str) -> Result<Response, String> {
     let stream = UnixStream::connect(socket).map_err(|error| format!("{socket}: {error}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(|error| error.to_string())?;
-    exchange(stream, "engine", method, path, "")
+    exchange(stream, "engine", method, path, "", "")
 }
 
 /// Reads `http://HOST:PORT/PATH`.
@@ -42,7 +42,26 @@ pub fn post(host: &str, port: u16, path: &str, body: &str) -> Result<Response, S
     request(host, port, "POST", path, body)
 }
 
+/// Reads `http://HOST:PORT/PATH` with further header lines, each ended by CR and LF.
+///
+/// # Errors
+/// When nobody answers within five seconds.
+pub fn get_with(host: &str, port: u16, path: &str, headers: &str) -> Result<Response, String> {
+    request_with(host, port, "GET", path, headers, "")
+}
+
 fn request(host: &str, port: u16, method: &str, path: &str, body: &str) -> Result<Response, String> {
+    request_with(host, port, method, path, "", body)
+}
+
+fn request_with(
+    host: &str,
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &str,
+) -> Result<Response, String> {
     let address = (host, port)
         .to_socket_addrs()
         .map_err(|error| format!("{host}:{port}: {error}"))?
@@ -51,7 +70,7 @@ fn request(host: &str, port: u16, method: &str, path: &str, body: &str) -> Resul
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .map_err(|error| format!("{host}:{port}: {error}"))?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(|error| error.to_string())?;
-    exchange(stream, host, method, path, body)
+    exchange(stream, host, method, path, headers, body)
 }
 
 fn exchange(
@@ -59,10 +78,12 @@ fn exchange(
     host: &str,
     method: &str,
     path: &str,
+    headers: &str,
     body: &str,
 ) -> Result<Response, String> {
     // HTTP/1.0: the answer comes whole and ends with the connection.
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
         .map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).map_err(|error| error.to_string())?;

@@ -17,10 +17,12 @@ pub mod engine;
 pub mod http;
 pub mod private_engine;
 pub mod project;
+pub mod registry;
 pub mod wait;
 
 pub use engine::{ContainerState, Engine, Kind};
 pub use project::{Project, Run};
+pub use registry::{Access, Registry};
 pub use wait::eventually;
 
 /// How a case ends: `Err` holds what is wrong, for people.

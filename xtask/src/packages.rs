@@ -21,6 +21,9 @@ const ENGINES: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
 ];
 
+/// What tests start beside the engines: program, package.
+const TESTS: &[(&str, &str)] = &[("docker-registry", "docker-registry"), ("openssl", "openssl")];
+
 /// Well-known types that `protoc` reads; a package of its own on Debian.
 const PROTO_FILE: &str = "/usr/include/google/protobuf/any.proto";
 
@@ -73,6 +76,11 @@ pub(crate) fn ensure_build_tools() -> Result<()> {
 /// Installs what the engines need, when it is missing.
 pub(crate) fn ensure_engines() -> Result<()> {
     install(&missing_for_engines())
+}
+
+/// Installs what the behaviour suite starts itself, when it is missing.
+pub(crate) fn ensure_test_programs() -> Result<()> {
+    install(&missing_of(TESTS))
 }
 
 /// The packages that the engines would need and this system lacks.

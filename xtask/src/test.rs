@@ -87,6 +87,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if options.engines.is_empty() {
         say("engines are left out: tests that need one are not run");
     } else {
+        packages::ensure_test_programs()?;
         environment.push(("COMPOSE_TEST_IMAGES".to_owned(), images::folder().display().to_string()));
         for engine in &options.engines {
             if interrupt.came() {

@@ -6,7 +6,7 @@ use compose_planner::Intent;
 use compose_planner::intent::{Pull, PullPolicy};
 
 use crate::change::{Manner, Nobody, carry_out};
-use crate::context::{Context, Wanted, names};
+use crate::context::{Context, Scene, Wanted, names};
 use crate::invocation::ExitStatus;
 use crate::signals::Interrupts;
 
@@ -61,6 +61,27 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         ignore_failures: arguments.ignore_pull_failures,
         policy,
     });
-    let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
-    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+    let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await;
+    if changed.is_err() {
+        let buildable = buildable(&scene, arguments);
+        if !buildable.is_empty() {
+            context.output.warning(&format!(
+                "WARNING: Some service image(s) must be built from source by running:\n    docker compose build {}",
+                buildable.join(" ")
+            ));
+        }
+    }
+    Ok(if changed?.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+}
+
+/// Services that were to be pulled although they are built here: no registry may have their images.
+fn buildable<'a>(scene: &'a Scene, arguments: &Arguments) -> Vec<&'a str> {
+    let present = |image: &str| scene.observed.images.keys().any(|known| known.as_str() == image);
+    let wanted = |name: &str| arguments.services.is_empty() || arguments.services.iter().any(|other| other == name);
+    let services = scene.project.services.values();
+    services
+        .filter(|service| service.build.is_some() && !service.image.is_empty() && !arguments.ignore_buildable)
+        .filter(|service| wanted(service.name.as_str()) && !present(&service.image))
+        .map(|service| service.name.as_str())
+        .collect()
 }

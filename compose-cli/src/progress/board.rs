@@ -176,7 +176,9 @@ impl Board {
             Event::Failed { error, tolerated, .. } => {
                 let status = if *tolerated { Status::Warning } else { Status::Error };
                 let text = if *tolerated { "Warning" } else { "Error" };
-                Line::new(resource, status, text, &error.to_string())
+                let words = error.to_string();
+                // "Error" stands in front already.
+                Line::new(resource, status, text, words.strip_prefix("Error response from daemon: ").unwrap_or(&words))
             }
             Event::Skipped { because, .. } => {
                 let why = because.as_ref().map_or_else(|| "cancelled".to_owned(), |id| format!("{id} failed"));

@@ -42,6 +42,10 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
     let scope = if needed.is_empty() { Vec::new() } else { select::in_order(world.project, &needed, true)? };
     let up = Up { services: needed, no_dependencies: false, ..run.up.clone() };
     let mut state = up::prepare(world, draft, &up, scope, Some(service))?;
+    if state.replan {
+        // The second round makes the container, once: it would find this one's name taken.
+        return Ok(true);
+    }
     starts::plan(&mut state, true)?;
     let name = if !run.name.is_empty() {
         run.name.clone()
@@ -74,7 +78,6 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
             }
         }
     }
-    let replan = state.replan;
     let draft = state.draft;
     if run.start {
         let mut once = service.clone();
@@ -88,5 +91,5 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
             draft.after_all(&id, &before);
         }
     }
-    Ok(replan)
+    Ok(false)
 }

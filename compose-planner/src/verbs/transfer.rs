@@ -21,15 +21,16 @@ pub(crate) fn pull(world: &World<'_>, draft: &mut Draft, pull: &Pull) -> Result<
     // Image and platform: the services, and whether a failure of all of them may pass.
     let mut wanted: BTreeMap<(ImageRef, String), (Vec<ServiceName>, bool)> = BTreeMap::new();
     for service in scope.iter().filter_map(|name| world.service(name)) {
-        let skipped = |why: &str| Note::Skipped { what: service.name.to_string(), why: why.to_owned() };
         if service.provider.is_some() {
             continue;
         }
         if service.image.is_empty() {
-            draft.notes.push(skipped("No image to be pulled"));
+            let why = "No image to be pulled".to_owned();
+            draft.notes.push(Note::Skipped { what: service.name.to_string(), why });
             continue;
         }
         let image = world.image_reference(service);
+        let skipped = |why: &str| Note::Skipped { what: format!("Image {image}"), why: why.to_owned() };
         // A policy that is not written asks the registry here, other than in `up`.
         let unset = pull.policy.is_none() && service.pull_policy.is_empty();
         match images::policy(service, pull.policy) {
@@ -38,10 +39,7 @@ pub(crate) fn pull(world: &World<'_>, draft: &mut Draft, pull: &Pull) -> Result<
                 continue;
             }
             Policy::Missing if !unset && world.image(&image).is_some() => {
-                draft.notes.push(Note::Skipped {
-                    what: image.to_string(),
-                    why: "Image is already present locally".to_owned(),
-                });
+                draft.notes.push(skipped("Image is already present locally"));
                 continue;
             }
             _ => {}
@@ -52,7 +50,7 @@ pub(crate) fn pull(world: &World<'_>, draft: &mut Draft, pull: &Pull) -> Result<
         }
         let entry = wanted.entry((image, service.platform.clone())).or_insert_with(|| (Vec::new(), true));
         entry.0.push(service.name.clone());
-        entry.1 &= pull.ignore_failures || service.build.is_some();
+        entry.1 &= pull.ignore_failures;
     }
     for ((image, platform), (services, optional)) in wanted {
         let target = if platform.is_empty() { image.to_string() } else { format!("{image}@{platform}") };

@@ -21,6 +21,7 @@ mod one_offs;
 mod plan;
 mod queries;
 mod recreate;
+mod registry;
 mod scale;
 mod seeing;
 mod sharing;
@@ -29,7 +30,7 @@ mod volumes;
 mod waits;
 
 use compose_tests::private_engine::PrivateEngine;
-use compose_tests::{CaseResult, Engine};
+use compose_tests::{CaseResult, Engine, Registry};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A case of the suite.
@@ -54,6 +55,8 @@ pub enum Needs {
     Once,
     /// What containerd does not give yet: networks, ports, health checks, restart policies.
     Docker,
+    /// A registry of its own beside a Docker engine.
+    Registry,
     /// The Docker CLI's or the reference's presence beside a Docker engine.
     Reference,
 }
@@ -77,6 +80,8 @@ impl Needs {
                 Some("stops a private engine of the system's own version, with the first Docker engine")
             }
             Self::PrivateEngine if !PrivateEngine::is_possible() => Some("needs the program `dockerd`"),
+            Self::Registry if !engine.is_docker() => Some("needs an engine that pulls and pushes"),
+            Self::Registry if !Registry::is_possible() => Some("needs the program `docker-registry`"),
             Self::Docker if !engine.is_docker() => Some("needs what the containerd backend does not declare"),
             Self::Reference if !engine.is_docker() => Some("the reference drives Docker engines only"),
             Self::Reference if compose_tests::engine::setting("REFERENCE").is_none() => {
@@ -120,6 +125,7 @@ fn main() -> std::process::ExitCode {
         plan::CASES,
         queries::CASES,
         recreate::CASES,
+        registry::CASES,
         scale::CASES,
         seeing::CASES,
         sharing::CASES,
