@@ -51,8 +51,10 @@ Jobs:
   conformance DIR...  compare with the reference on every compose file below DIR
   fuzz [TARGET]... [--seconds N]
                       coverage-guided fuzzing: loader, interpolation, dotenv
-  bench [--engine] [--turns N]
-                      compare the speed with the reference
+  bench [--engine [NAME]] [--turns N] [--only SECTION]...
+                      compare speed and memory with the reference, and on an engine
+                      with a client that makes only unavoidable calls; sections:
+                      reading planner lifecycle chains
   help                this text
 
 Environment:
@@ -87,6 +89,8 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "fuzz" => fuzz::run(rest),
         "images" => images::command(rest),
         "install" => install::run(rest),
+        // Not for people: what one run of a program costs, for bench.
+        "sample" => bench::sample_job(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(rest),
         "help" | "-h" | "--help" => {

@@ -1,0 +1,127 @@
+//! `cargo xtask bench`: our release build against the reference and against a bare client, in
+//! turns, on the same machine.
+//!
+//! Medians with their ratios. Turns alternate, so that foreign load meets all alike. One theme of
+//! rows is one [`Section`] in a module of its own.
+
+mod bare;
+mod lifecycle;
+mod planner;
+mod projects;
+mod reading;
+mod sample;
+mod table;
+
+use crate::engines::{Engine, StopAtEnd};
+use crate::{packages, reference, shell};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use sample::Sample;
+pub(crate) use sample::job as sample_job;
+use table::Row;
+
+/// What the rows are measured with.
+struct Bench {
+    ours: PathBuf,
+    reference: PathBuf,
+    /// Generated files.
+    folder: PathBuf,
+    turns: usize,
+    engine: Option<Engine>,
+}
+
+/// A theme of rows.
+struct Section {
+    /// For `--only`.
+    name: &'static str,
+    /// Whether its rows need a running Docker engine.
+    needs_engine: bool,
+    run: fn(&Bench) -> Result<()>,
+}
+
+const SECTIONS: &[Section] = &[
+    Section { name: "reading", needs_engine: false, run: reading::rows },
+    Section { name: "planner", needs_engine: false, run: planner::rows },
+    Section { name: "lifecycle", needs_engine: true, run: lifecycle::rows },
+    Section { name: "chains", needs_engine: true, run: lifecycle::chains },
+];
+
+/// `cargo xtask bench [--engine [NAME]] [--turns N] [--only SECTION]...`.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let (mut engine, mut turns, mut only) = (None, 5, Vec::new());
+    let mut rest = arguments.iter().peekable();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--engine" => {
+                let name = rest.next_if(|next| !next.starts_with("--"));
+                engine = Some(name.map_or(Ok(Engine::Docker28), |name| Engine::parse(name))?);
+            }
+            "--turns" => turns = rest.next().context("--turns wants a number")?.parse().context("--turns")?,
+            "--only" => only.push(rest.next().context("--only wants a name")?.clone()),
+            other => bail!("bench does not know `{other}`; it takes --engine [NAME], --turns N, --only SECTION"),
+        }
+    }
+    if let Some(unknown) = only.iter().find(|name| !SECTIONS.iter().any(|section| section.name == **name)) {
+        let known: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();
+        bail!("bench has no section `{unknown}`: {}", known.join(", "));
+    }
+    let ours = match shell::other_program() {
+        Some(program) => program,
+        None => {
+            packages::ensure_build_tools()?;
+            shell::say("building the release (this takes some minutes)");
+            shell::run(shell::cargo().args(["build", "--quiet", "--release", "--locked", "--package", "compose-cli"]))?;
+            shell::target().join("release/compose")
+        }
+    };
+    let folder = shell::target().join("bench");
+    fs::create_dir_all(&folder)?;
+    let bench = Bench { ours, reference: reference::program()?, folder, turns: turns.max(1), engine };
+    let mut stop = StopAtEnd(Vec::new());
+    if let Some(engine) = engine
+        && engine.up()?
+    {
+        stop.0.push(engine);
+    }
+    table::head();
+    for section in SECTIONS {
+        let chosen = only.is_empty() || only.iter().any(|name| name == section.name);
+        if chosen && (!section.needs_engine || engine.is_some()) {
+            (section.run)(&bench)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Bench {
+    /// Ours and the reference with the same arguments, in turns.
+    fn pair(&self, row: Row, file: Option<&Path>, arguments: &[&str], turns: usize) -> Result<()> {
+        let mut row = row;
+        for turn in 0..turns {
+            // Who comes first pays for a cold cache: that changes from turn to turn.
+            for ours in [turn % 2 == 0, turn % 2 != 0] {
+                let program = if ours { &self.ours } else { &self.reference };
+                let sample = self.sample(program, "bench", file, arguments)?;
+                if ours { row.ours.push(sample) } else { row.reference.push(sample) }
+            }
+        }
+        row.print();
+        Ok(())
+    }
+
+    /// One run of a program on a project.
+    fn sample(&self, program: &Path, project: &str, file: Option<&Path>, arguments: &[&str]) -> Result<Sample> {
+        let mut command = Command::new(program);
+        if let Some(file) = file {
+            command.args(["-p", project, "-f"]).arg(file);
+        }
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        if let Some(engine) = self.engine {
+            command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
+        }
+        sample::take(&command, &self.folder)
+    }
+}
