@@ -17,11 +17,13 @@ pub mod engine;
 pub mod http;
 pub mod private_engine;
 pub mod project;
+pub mod proxy;
 pub mod registry;
 pub mod wait;
 
 pub use engine::{ContainerState, Engine, Kind};
 pub use project::{Project, Run};
+pub use proxy::Proxy;
 pub use registry::{Access, Registry};
 pub use wait::eventually;
 

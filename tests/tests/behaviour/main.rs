@@ -8,6 +8,7 @@ mod chapter;
 mod configuration;
 mod dependencies;
 mod down;
+mod economy;
 mod engine_restart;
 mod exec_and_run;
 mod files;
@@ -112,6 +113,7 @@ fn main() -> std::process::ExitCode {
         configuration::CASES,
         dependencies::CASES,
         down::CASES,
+        economy::CASES,
         engine_restart::CASES,
         exec_and_run::CASES,
         files::CASES,
