@@ -195,6 +195,9 @@ pub(crate) enum Verb {
     Check(commands::check::Arguments),
     /// Print the JSON Schema of Compose files
     Schema(commands::schema::Arguments),
+    /// What looks after containers on containerd between commands
+    #[command(subcommand_required = true)]
+    Supervisor(commands::supervisor::Arguments),
     /// Show the version
     Version(commands::version::Arguments),
     /// Print a completion script

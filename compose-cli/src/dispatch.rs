@@ -20,6 +20,7 @@ pub(crate) fn dispatch(
         Verb::Completion(arguments) => commands::completion::run(&arguments, output),
         Verb::Check(arguments) => commands::check::run(context, &arguments),
         Verb::Schema(arguments) => commands::schema::run(&arguments, output),
+        Verb::Supervisor(arguments) => commands::supervisor::run(context, &arguments),
         Verb::Man(arguments) => commands::man::run(&arguments, output),
         Verb::Up(arguments) => block_on(commands::up::run(context, &arguments))?,
         Verb::Create(arguments) => block_on(commands::create::run(context, &arguments))?,

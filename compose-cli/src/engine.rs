@@ -80,7 +80,7 @@ pub(crate) fn address(context: &Context<'_>) -> String {
 }
 
 /// Where containerd and its network plug-ins are, by the variables that nerdctl reads too.
-fn containerd_settings(context: &Context<'_>) -> anyhow::Result<Settings> {
+pub(crate) fn containerd_settings(context: &Context<'_>) -> anyhow::Result<Settings> {
     let get = |name: &str| context.environment.get(name).unwrap_or_default();
     let program = std::env::current_exe().context("the path of this program, which also writes container logs")?;
     let mut settings = Settings::new(get("CONTAINERD_ADDRESS"), get("CONTAINERD_NAMESPACE"), program);

@@ -37,10 +37,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     // Processes of the containerd backend are this program under another first word.
-    if let Some((word, rest)) = words.get(1..).and_then(<[String]>::split_first)
-        && word == runtime_containerd::LOGGER_ARGUMENT
-    {
-        return ExitCode::from(u8::try_from(runtime_containerd::logger_main(rest)).unwrap_or(1));
+    if let Some((word, rest)) = words.get(1..).and_then(<[String]>::split_first) {
+        if word == runtime_containerd::LOGGER_ARGUMENT {
+            return ExitCode::from(u8::try_from(runtime_containerd::logger_main(rest)).unwrap_or(1));
+        }
+        if word == runtime_containerd::SUPERVISOR_ARGUMENT {
+            return commands::supervisor::started_on_demand(rest);
+        }
     }
     terminal::restore_on_panic();
     let invocation::ExitStatus(code) = invocation::run(words);

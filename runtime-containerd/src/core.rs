@@ -5,22 +5,27 @@ use std::fs::File;
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use containerd_client::services::v1::{
-    Container, GetRequest, ListContainersRequest, ListTasksRequest, UpdateContainerRequest,
+    Container, GetContainerRequest, GetRequest, ListContainersRequest, ListTasksRequest, PluginsRequest,
+    UpdateContainerRequest,
 };
 use containerd_client::types::v1::Process;
+use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, local, optional};
 use crate::image::Resolved;
 use crate::record::{EXTENSION, NAME, Record, label};
 
+/// See [`Core::set_record`].
+const NETWORK_FILE: &str = "network.json";
+
 /// Where things are; plain data, so that the command line reads the environment and tests choose
 /// places of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// containerd's socket (`CONTAINERD_ADDRESS`).
     pub address: String,
@@ -56,6 +61,13 @@ impl Settings {
             network_directory: "/etc/cni/net.d".into(),
         }
     }
+
+    /// First 8 digits of the digest of the socket's path, as nerdctl: several containerds on one
+    /// machine do not get into each other's way.
+    pub(crate) fn address_hash(&self) -> String {
+        let path = self.address.strip_prefix("unix://").unwrap_or(&self.address);
+        crate::content::digest_of(path.as_bytes())[7..15].to_owned()
+    }
 }
 
 /// The backend's inside. Cheap to clone.
@@ -74,17 +86,20 @@ pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     pub(crate) snapshotter: String,
-    /// First 8 digits of the digest of the socket's path, as nerdctl: several containerds on one
-    /// machine do not get into each other's way.
+    /// See [`Settings::address_hash`].
     pub(crate) address_hash: String,
     /// Images never change under their digest.
     pub(crate) resolved: Mutex<BTreeMap<String, Resolved>>,
     pub(crate) execs: Mutex<BTreeMap<String, crate::exec::Running>>,
+    /// Ends of containers that remove themselves, by container: nobody could be asked afterwards.
+    pub(crate) ends: Mutex<BTreeMap<String, tokio::sync::watch::Receiver<Option<i64>>>>,
+    /// Set in the supervisor's own process, which has not to be asked over its socket.
+    pub(crate) hosted: OnceLock<Weak<crate::supervisor::Supervisor>>,
 }
 
 impl Core {
     pub(crate) fn new(client: Client, settings: Settings, snapshotter: String) -> Self {
-        let address_hash = crate::content::digest_of(client.address().as_bytes())[7..15].to_owned();
+        let address_hash = settings.address_hash();
         Self(Arc::new(Inner {
             client,
             settings,
@@ -92,7 +107,20 @@ impl Core {
             address_hash,
             resolved: Mutex::default(),
             execs: Mutex::default(),
+            ends: Mutex::default(),
+            hosted: OnceLock::new(),
         }))
+    }
+
+    /// Connects, and asks for the version and the snapshotters.
+    pub(crate) async fn connect(settings: Settings) -> Result<(Self, String)> {
+        let client = Client::connect(&settings.address, &settings.namespace).await?;
+        let version = client.call("Version", client.version().version(client.request(()))).await?.version;
+        let request = client.request(PluginsRequest { filters: vec!["type==io.containerd.snapshotter.v1".to_owned()] });
+        let plugins = client.call("Introspection.Plugins", client.introspection().plugins(request)).await?.plugins;
+        let usable = |id: &str| plugins.iter().any(|plugin| plugin.id == id && plugin.init_err.is_none());
+        let snapshotter = if usable("overlayfs") { "overlayfs" } else { "native" };
+        Ok((Self::new(client, settings, snapshotter.to_owned()), version.trim_start_matches('v').to_owned()))
     }
 
     /// Directory of a container that survives a reboot.
@@ -122,25 +150,21 @@ impl Core {
         self.lock_at(&directory, name).await
     }
 
+    /// Holds the lock file of a container; `None` if another process holds it.
+    pub(crate) fn try_lock(&self, name: &str) -> Result<Option<FileLock>> {
+        let directory = self.namespaced(&self.settings.state_root, "locks");
+        private_directory(&directory)?;
+        FileLock::try_take(&directory.join(name))
+    }
+
     /// Holds a lock file in a directory.
     pub(crate) async fn lock_at(&self, directory: &Path, name: &str) -> Result<FileLock> {
         private_directory(directory)?;
         let path = directory.join(name);
         tokio::task::spawn_blocking(move || {
             loop {
-                let file = File::options()
-                    .create(true)
-                    .truncate(false)
-                    .write(true)
-                    .open(&path)
-                    .map_err(|error| local(path.display(), error))?;
-                rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
-                    .map_err(|error| local(path.display(), error))?;
-                // Whoever had it may have removed the file; a lock on a nameless file is none.
-                use std::os::unix::fs::MetadataExt;
-                let held = file.metadata().map(|metadata| metadata.ino()).ok();
-                if held.is_some() && std::fs::metadata(&path).map(|metadata| metadata.ino()).ok() == held {
-                    return Ok(FileLock { _file: file, path });
+                if let Some(lock) = FileLock::attempt(&path, rustix::fs::FlockOperation::LockExclusive)? {
+                    return Ok(lock);
                 }
             }
         })
@@ -162,6 +186,13 @@ impl Core {
         let tasks = self.client.call("Tasks.List", self.client.tasks().list(request)).await?.tasks;
         // The listing names the container in `id`; `container_id` is only set by `Get`.
         Ok(tasks.into_iter().map(|task| (task.id.clone(), task)).collect())
+    }
+
+    /// A container by its whole identity.
+    pub(crate) async fn get(&self, id: &str) -> Result<Option<Container>> {
+        let request = self.client.request(GetContainerRequest { id: id.to_owned() });
+        let found = optional(self.client.call("Containers.Get", self.client.containers().get(request)).await)?;
+        Ok(found.and_then(|response| response.container))
     }
 
     /// The task of a container, if there is one.
@@ -212,11 +243,29 @@ impl Core {
         self.update(container, paths).await
     }
 
-    /// Writes the record.
+    /// Writes the record. What belongs to the machine's networks is also kept beside it: whoever
+    /// removes the record with another program takes with it what is needed to give that back.
     pub(crate) async fn set_record(&self, id: &str, record: &Record) -> Result<()> {
+        let directory = self.state_directory(id);
+        if directory.exists() {
+            let kept = Record {
+                networks: record.networks.clone(),
+                attached: record.attached.clone(),
+                published: record.published.clone(),
+                ..Record::default()
+            };
+            let bytes = serde_json::to_vec(&kept).map_err(|error| local("a record", error))?;
+            write_atomically(&directory.join(NETWORK_FILE), &bytes)?;
+        }
         let extensions = [(EXTENSION.to_owned(), record.to_any())].into();
         let container = Container { id: id.to_owned(), extensions, ..Container::default() };
         self.update(container, vec![format!("extensions.{EXTENSION}")]).await
+    }
+
+    /// What [`Core::set_record`] kept of a container whose record is gone.
+    pub(crate) fn kept_network_state(&self, id: &str) -> Record {
+        let bytes = std::fs::read(self.state_directory(id).join(NETWORK_FILE)).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
     async fn update(&self, container: Container, paths: Vec<String>) -> Result<()> {
@@ -236,6 +285,30 @@ pub(crate) struct FileLock {
 }
 
 impl FileLock {
+    /// Takes the lock; `None` if another process holds it.
+    pub(crate) fn try_take(path: &Path) -> Result<Option<Self>> {
+        Self::attempt(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn attempt(path: &Path, operation: rustix::fs::FlockOperation) -> Result<Option<Self>> {
+        use std::os::unix::fs::MetadataExt;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(|error| local(path.display(), error))?;
+        match rustix::fs::flock(&file, operation) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(local(path.display(), error)),
+        }
+        // Whoever had it may have removed the file; a lock on a nameless file is none.
+        let held = file.metadata().map(|metadata| metadata.ino()).ok();
+        let current = std::fs::metadata(path).map(|metadata| metadata.ino()).ok();
+        Ok((held.is_some() && current == held).then(|| Self { _file: file, path: path.to_owned() }))
+    }
+
     /// Removes the lock file with what it guarded.
     pub(crate) fn remove(self) {
         let _ = std::fs::remove_file(&self.path);

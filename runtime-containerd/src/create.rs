@@ -175,7 +175,9 @@ impl Core {
             stop_timeout: spec.stop_grace_period.map(|period| i64::try_from(period.to_std().as_secs()).unwrap_or(10)),
             restart: spec.restart.clone(),
             auto_remove: spec.auto_remove,
-            healthcheck: spec.healthcheck.clone(),
+            healthcheck: crate::health::effective(spec.healthcheck.as_ref(), defaults.healthcheck.as_ref()),
+            dns: spec.dns.clone(),
+            files: spec.files.clone(),
             network_mode,
             networks: spec.networks.clone(),
             ports: spec.ports.clone(),
@@ -312,7 +314,7 @@ impl Core {
         }
     }
 
-    fn remove_directories(&self, id: &str) {
+    pub(crate) fn remove_directories(&self, id: &str) {
         for directory in [self.state_directory(id), self.data_directory(id)] {
             match std::fs::remove_dir_all(&directory) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -200,6 +200,11 @@ impl Core {
         }
     }
 
+    /// Forgets an exec whose exit code nobody will ask for again.
+    pub(crate) fn forget_exec(&self, exec: &str) {
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner).remove(exec);
+    }
+
     /// Waits for the end of an exec that this process started.
     pub(crate) async fn wait_exec(&self, exec: &str) -> Result<i64> {
         let known = self.execs.lock().unwrap_or_else(PoisonError::into_inner).get(exec).map(|one| one.code.clone());

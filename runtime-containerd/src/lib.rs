@@ -20,6 +20,7 @@ mod exec;
 mod figures;
 mod files;
 mod firewall;
+mod health;
 mod image;
 mod lifecycle;
 mod logger;
@@ -29,6 +30,7 @@ mod netns;
 mod networks;
 mod observe;
 mod oci;
+mod policy;
 mod ports;
 mod record;
 mod reference;
@@ -36,6 +38,7 @@ mod rootfs;
 mod signal;
 mod streams;
 mod subnet;
+mod supervisor;
 mod time;
 mod users;
 mod volumes;
@@ -46,15 +49,19 @@ use compose_planner::observed::{Container, Observed};
 use compose_runtime::Runtime;
 use compose_runtime::error::Result;
 use compose_runtime::port::{Builder, Containers, Description, Images, Networks, ObserveQuery, Streams, Volumes};
-use containerd_client::services::v1::PluginsRequest;
 
 use crate::core::Core;
 pub use crate::core::Settings;
 pub use crate::logger::logger_main;
+pub use crate::supervisor::{settings_of, supervisor_main};
 
 /// The hidden first argument under which the product's binary is the log process:
 /// `compose __containerd-logger ...` calls [`logger_main`] with what follows it.
 pub const LOGGER_ARGUMENT: &str = "__containerd-logger";
+
+/// The hidden first argument under which the product's binary is the supervisor, started by a
+/// command: the settings follow, for [`settings_of`] and [`supervisor_main`].
+pub const SUPERVISOR_ARGUMENT: &str = "__containerd-supervisor";
 
 /// containerd as an engine.
 pub struct Containerd {
@@ -69,22 +76,32 @@ impl Containerd {
     /// # Errors
     /// [`compose_runtime::RuntimeError::Unreachable`] when nothing answers at the address.
     pub async fn connect(settings: Settings) -> Result<Self> {
-        let client = client::Client::connect(&settings.address, &settings.namespace).await?;
-        let version = client.call("Version", client.version().version(client.request(()))).await?.version;
-        let request = client.request(PluginsRequest { filters: vec!["type==io.containerd.snapshotter.v1".to_owned()] });
-        let plugins = client.call("Introspection.Plugins", client.introspection().plugins(request)).await?.plugins;
-        let usable = |id: &str| plugins.iter().any(|plugin| plugin.id == id && plugin.init_err.is_none());
-        let snapshotter = if usable("overlayfs") { "overlayfs" } else { "native" };
+        let (core, version) = Core::connect(settings).await?;
         let description = Description {
             engine: client::ENGINE.to_owned(),
-            version: version.trim_start_matches('v').to_owned(),
+            version,
             api_version: "v1".to_owned(),
-            address: format!("{} (namespace {})", client.address(), client.namespace()),
+            address: format!("{} (namespace {})", core.client.address(), core.client.namespace()),
             why: String::new(),
         };
-        let capabilities = capabilities::capabilities(&description.version, &settings.plugin_directories);
-        let core = Core::new(client, settings, snapshotter.to_owned());
+        let capabilities = capabilities::capabilities(&description.version, &core.settings.plugin_directories);
         Ok(Self { core, capabilities, description })
+    }
+
+    /// What the running supervisor says of itself; `None` if there is none.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn supervisor_status(&self) -> Result<Option<String>> {
+        self.core.ask_running_supervisor("status").await.transpose()
+    }
+
+    /// Ends the running supervisor; containers go on. `false` if there is none.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn stop_supervisor(&self) -> Result<bool> {
+        Ok(self.core.ask_running_supervisor("stop").await.transpose()?.is_some())
     }
 }
 

@@ -4,6 +4,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,14 +20,35 @@ use containerd_client::services::v1::{
 use containerd_client::types::v1::Status;
 
 use crate::client::{LONG, existed, local, optional, unsupported};
-use crate::core::{Core, name_of, private_directory};
-use crate::record::{DESIRED, ERROR, EXIT_CODE, FINISHED, HEALTH, RESTARTING, Record, STARTED, label};
+use crate::core::{Core, FileLock, name_of, private_directory};
+use crate::record::{
+    BACKOFF, DESIRED, ERROR, EXIT_CODE, FINISHED, HEALTH, RESTARTING, RESTARTS, RUNNING, Record, STARTED, STARTING,
+    STOPPED, STOPPING, label,
+};
 use crate::{LOGGER_ARGUMENT, netns, signal, time};
 
 /// dockerd's default grace period in seconds.
 const GRACE: i64 = 10;
 /// How long a killed process may take to go.
 const KILLED: Duration = Duration::from_secs(10);
+
+/// Who starts a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Somebody who asked for it: the restart policy begins anew.
+    Hand,
+    /// The restart policy.
+    Policy,
+}
+
+/// What comes after the end of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The restart policy decides.
+    ByPolicy,
+    /// It stays as it is: somebody asked for the end.
+    Stay,
+}
 
 /// The standard streams that a task is created with.
 #[derive(Debug, Default)]
@@ -53,7 +75,7 @@ impl Core {
     }
 
     /// Starts a container whose lock is held.
-    pub(crate) async fn start_locked(&self, container: &Container, mut record: Record) -> Result<Outcome> {
+    pub(crate) async fn start_locked(&self, container: &Container, mut record: Record, by: By) -> Result<Outcome> {
         let id = container.id.as_str();
         if let Some(task) = self.task(id).await? {
             match task.status() {
@@ -63,46 +85,65 @@ impl Core {
                         message: format!("container {} is paused, unpause it", name_of(container)),
                     });
                 }
-                _ => self.reap_locked(id, &mut record).await?,
+                _ => drop(self.reap_locked(container, &mut record, Then::Stay).await?),
             }
         }
-        self.set_labels(id, &[(DESIRED, Some("running".to_owned()))]).await?;
+        if by == By::Hand {
+            let changes = [(DESIRED, Some(STARTING.to_owned())), (RESTARTING, None), (RESTARTS, None), (BACKOFF, None)];
+            self.set_labels(id, &changes).await?;
+        }
         let started = self.start_task(container, &mut record).await;
         match &started {
-            Ok(()) => {
-                let changes = [
-                    (STARTED, Some(time::text(time::now()))),
-                    (EXIT_CODE, None),
-                    (FINISHED, None),
-                    (ERROR, None),
-                    (RESTARTING, None),
-                    (HEALTH, None),
-                ];
-                self.set_labels(id, &changes).await?;
-            }
+            Ok(()) => self.note_start(id, &record).await?,
             Err(error) => {
                 self.delete_task(id).await?;
                 self.withdraw(id, &mut record).await;
                 self.set_record(id, &record).await?;
-                let text = error.to_string();
-                let code = start_failure_code(&text);
-                // A label holds 4096 bytes with its key.
-                let short: String = text.chars().take(900).collect();
-                let changes = [
-                    (DESIRED, Some("stopped".to_owned())),
-                    (EXIT_CODE, Some(code.to_string())),
-                    (FINISHED, Some(time::text(time::now()))),
-                    (ERROR, Some(short)),
-                ];
-                self.set_labels(id, &changes).await?;
+                self.note_failed_start(container, error, by).await?;
             }
         }
         started.map(|()| Outcome::Done)
     }
 
+    /// Notes that the process runs.
+    pub(crate) async fn note_start(&self, id: &str, record: &Record) -> Result<()> {
+        let health = record.healthcheck.as_ref().map(|_| crate::health::Status::Starting.word().to_owned());
+        let changes = [
+            (DESIRED, Some(RUNNING.to_owned())),
+            (STARTED, Some(time::text(time::now()))),
+            (EXIT_CODE, None),
+            (FINISHED, None),
+            (ERROR, None),
+            (RESTARTING, None),
+            (HEALTH, health),
+        ];
+        self.set_labels(id, &changes).await
+    }
+
+    /// Notes why a start has failed. The restart policy goes on trying, at longer and longer
+    /// intervals; who asks by hand gets the error.
+    async fn note_failed_start(&self, container: &Container, error: &RuntimeError, by: By) -> Result<()> {
+        let text = error.to_string();
+        let code = start_failure_code(&text);
+        // A label holds 4096 bytes with its key.
+        let short: String = text.chars().take(900).collect();
+        let mut changes = vec![(EXIT_CODE, Some(code.to_string())), (ERROR, Some(short))];
+        match by {
+            By::Hand => changes.push((DESIRED, Some(STOPPED.to_owned()))),
+            By::Policy => {
+                let waited = crate::policy::next_wait(backoff_of(container), Duration::ZERO);
+                changes.push((FINISHED, Some(time::text(time::now()))));
+                changes.push((BACKOFF, Some(waited.as_millis().to_string())));
+                changes.push((RESTARTING, Some("true".to_owned())));
+            }
+        }
+        self.set_labels(&container.id, &changes).await
+    }
+
     async fn start_task(&self, container: &Container, record: &mut Record) -> Result<()> {
         let id = container.id.as_str();
         private_directory(&self.state_directory(id))?;
+        self.restore_files(id, record)?;
         match record.network_mode.as_str() {
             "host" => {}
             mode => match mode.strip_prefix("container:") {
@@ -120,8 +161,11 @@ impl Core {
                         self.set_record(id, record).await?;
                     }
                     attached?;
-                    self.publish(id, record).await?;
-                    self.set_record(id, record).await?;
+                    // After a crash of the process its ports are still published.
+                    if record.published.is_empty() && !record.ports.is_empty() {
+                        self.publish(id, record).await?;
+                        self.set_record(id, record).await?;
+                    }
                 }
             },
         }
@@ -134,6 +178,8 @@ impl Core {
             .collect();
         self.write_name_files(id, record, &addresses)?;
 
+        // Names are answered and the end is noted from the first moment on.
+        self.prepare_supervisor(id).await?;
         let streams = self.prepare_streams(id, record)?;
         let created = self.create_and_start(container, record, &streams).await;
         if created.is_err() {
@@ -163,9 +209,29 @@ impl Core {
             ..CreateTaskRequest::default()
         });
         self.client.call_within(LONG, "Tasks.Create", self.client.tasks().create(request)).await?;
+        if record.auto_remove {
+            self.remember_end(id).await;
+        }
         let request = self.client.request(StartRequest { container_id: id.to_owned(), exec_id: String::new() });
         self.client.call_within(LONG, "Tasks.Start", self.client.tasks().start(request)).await?;
         Ok(())
+    }
+
+    /// Remembers the exit code of a container that removes itself, for whoever asks this process
+    /// afterwards. Asked before the start, so that it is not gone first.
+    async fn remember_end(&self, id: &str) {
+        let (sender, receiver) = tokio::sync::watch::channel(None);
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), receiver);
+        let (core, id) = (self.clone(), id.to_owned());
+        let mut waiting = Box::pin(async move { core.wait_task(&id).await });
+        let sent = futures_util::poll!(waiting.as_mut());
+        tokio::spawn(async move {
+            let ended = match sent {
+                std::task::Poll::Ready(ended) => ended,
+                std::task::Poll::Pending => waiting.await,
+            };
+            sender.send_replace(ended.ok().flatten());
+        });
     }
 
     /// Pipes and log process of a task.
@@ -213,34 +279,85 @@ impl Core {
     }
 
     /// Takes down what a stopped task leaves: the task (its deletion ends the log process, so the
-    /// log is complete afterwards), the published ports; keeps the exit code.
-    pub(crate) async fn reap_locked(&self, id: &str, record: &mut Record) -> Result<()> {
+    /// log is complete afterwards), the published ports; keeps the exit code. Returns whether the
+    /// restart policy will start it again.
+    pub(crate) async fn reap_locked(&self, container: &Container, record: &mut Record, then: Then) -> Result<bool> {
+        let id = container.id.as_str();
+        let mut again = false;
         if let Some((code, ended)) = self.delete_task(id).await? {
-            let changes = [(EXIT_CODE, Some(code.to_string())), (FINISHED, Some(ended))];
-            self.set_labels(id, &changes).await?;
+            again = self.note_end(container, record, then, code, ended).await?;
         }
-        if !record.published.is_empty() {
+        if !record.published.is_empty() && !again {
             self.withdraw(id, record).await;
             self.set_record(id, record).await?;
         }
-        Ok(())
+        Ok(again)
+    }
+
+    /// Notes exit code and time, and whether the restart policy will start it again.
+    pub(crate) async fn note_end(
+        &self,
+        container: &Container,
+        record: &Record,
+        then: Then,
+        code: i64,
+        ended: String,
+    ) -> Result<bool> {
+        let mut changes = Vec::new();
+        let mut again = false;
+        if then == Then::ByPolicy && matches!(label(container, DESIRED), RUNNING | STARTING) {
+            let begin = time::parse(label(container, STARTED));
+            let ran = begin.zip(time::parse(&ended)).map(|(begin, end)| end.duration_since(begin));
+            let run = crate::policy::Ended {
+                code,
+                ran: ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default(),
+                restarts: label(container, RESTARTS).parse().unwrap_or(0),
+                waited: backoff_of(container),
+            };
+            if let Some(wait) = crate::policy::wait_before_restart(&record.restart, run) {
+                again = true;
+                changes.push((RESTARTING, Some("true".to_owned())));
+                changes.push((RESTARTS, Some((run.restarts + 1).to_string())));
+                changes.push((BACKOFF, Some(wait.as_millis().to_string())));
+            }
+        }
+        if then == Then::Stay {
+            changes.push((DESIRED, Some(STOPPED.to_owned())));
+        }
+        changes.push((EXIT_CODE, Some(code.to_string())));
+        changes.push((FINISHED, Some(ended)));
+        self.set_labels(&container.id, &changes).await?;
+        Ok(again)
     }
 
     /// Reaps a container whose process has ended; nothing happens to others.
     pub(crate) async fn reap(&self, id: &str) -> Result<()> {
         let lock = self.lock(id).await?;
+        self.reap_under(lock, id).await
+    }
+
+    /// Reaps a container whose lock is held; removes it if that is wanted and nobody reads its
+    /// output any more.
+    pub(crate) async fn reap_under(&self, lock: FileLock, id: &str) -> Result<()> {
         let Some((container, mut record)) = optional(self.find_own(id).await)? else {
             lock.remove();
             return Ok(());
         };
-        if self.task(id).await?.is_some_and(|task| task.status() == Status::Stopped) {
-            self.reap_locked(id, &mut record).await?;
-            if record.auto_remove {
-                self.delete_container(&container, record, true).await?;
-                lock.remove();
-            }
+        let again = match self.task(id).await?.map(|task| task.status()) {
+            Some(Status::Stopped) => self.reap_locked(&container, &mut record, Then::ByPolicy).await?,
+            None => label(&container, EXIT_CODE).is_empty() || label(&container, RESTARTING) == "true",
+            Some(_) => true,
+        };
+        if record.auto_remove && !again && FileLock::try_take(&self.hold_path(id))?.is_some() {
+            self.delete_container(&container, record, true).await?;
+            lock.remove();
         }
         Ok(())
+    }
+
+    /// The file that a reader of a container's output holds, so that it is not removed meanwhile.
+    pub(crate) fn hold_path(&self, id: &str) -> PathBuf {
+        self.data_directory(id).join("readers")
     }
 
     /// Waits for the end of a task; `None` if there is none.
@@ -265,11 +382,25 @@ impl Core {
     }
 
     /// Stops a container whose lock is held.
-    pub(crate) async fn stop_locked(&self, id: &str, record: &mut Record, timeout: Option<i64>) -> Result<Outcome> {
-        self.set_labels(id, &[(DESIRED, Some("stopped".to_owned())), (RESTARTING, None)]).await?;
-        let Some(task) = self.task(id).await? else { return Ok(Outcome::AlreadySo) };
+    pub(crate) async fn stop_locked(
+        &self,
+        container: &Container,
+        record: &mut Record,
+        timeout: Option<i64>,
+    ) -> Result<Outcome> {
+        let id = container.id.as_str();
+        let Some(task) = self.task(id).await? else {
+            self.set_labels(id, &[(DESIRED, Some(STOPPED.to_owned())), (RESTARTING, None)]).await?;
+            // It was waiting for its restart with its ports published.
+            if !record.published.is_empty() {
+                self.withdraw(id, record).await;
+                self.set_record(id, record).await?;
+            }
+            return Ok(if label(container, RESTARTING).is_empty() { Outcome::AlreadySo } else { Outcome::Done });
+        };
+        self.set_labels(id, &[(DESIRED, Some(STOPPING.to_owned())), (RESTARTING, None)]).await?;
         if !matches!(task.status(), Status::Running | Status::Paused | Status::Pausing) {
-            self.reap_locked(id, record).await?;
+            self.reap_locked(container, record, Then::Stay).await?;
             return Ok(Outcome::AlreadySo);
         }
         let number = signal::number(&record.stop_signal).unwrap_or(signal::TERM);
@@ -292,7 +423,7 @@ impl Core {
         if !ended {
             self.kill_and_wait(id).await?;
         }
-        self.reap_locked(id, record).await?;
+        self.reap_locked(container, record, Then::Stay).await?;
         Ok(Outcome::Done)
     }
 
@@ -307,6 +438,11 @@ impl Core {
             }),
         }
     }
+}
+
+/// The wait before the last restart.
+pub(crate) fn backoff_of(container: &Container) -> Duration {
+    Duration::from_millis(label(container, BACKOFF).parse().unwrap_or(0))
 }
 
 /// What dockerd reports when a program cannot be started.
@@ -343,7 +479,7 @@ impl Containers for Core {
         let (found, _) = self.find_own(container).await?;
         let _lock = self.lock(&found.id).await?;
         let (found, record) = self.find_own(&found.id).await?;
-        self.start_locked(&found, record).await
+        self.start_locked(&found, record, By::Hand).await
     }
 
     async fn stop(&self, container: &str, timeout: Option<i64>) -> Result<Outcome> {
@@ -352,7 +488,7 @@ impl Containers for Core {
         let Some((found, mut record)) = optional(self.find_own(&found.id).await)? else {
             return Ok(Outcome::AlreadySo);
         };
-        let outcome = self.stop_locked(&found.id, &mut record, timeout).await?;
+        let outcome = self.stop_locked(&found, &mut record, timeout).await?;
         if record.auto_remove {
             self.delete_container(&found, record, true).await?;
             lock.remove();
@@ -364,9 +500,9 @@ impl Containers for Core {
         let (found, _) = self.find_own(container).await?;
         let _lock = self.lock(&found.id).await?;
         let (found, mut record) = self.find_own(&found.id).await?;
-        self.stop_locked(&found.id, &mut record, timeout).await?;
+        self.stop_locked(&found, &mut record, timeout).await?;
         let (found, record) = self.find_own(&found.id).await?;
-        self.start_locked(&found, record).await.map(drop)
+        self.start_locked(&found, record, By::Hand).await.map(drop)
     }
 
     async fn kill(&self, container: &str, signal: &str) -> Result<Outcome> {
@@ -377,7 +513,7 @@ impl Containers for Core {
         };
         let ends = number == signal::KILL || signal::number(&record.stop_signal).unwrap_or(signal::TERM) == number;
         if ends {
-            self.set_labels(&found.id, &[(DESIRED, Some("stopped".to_owned())), (RESTARTING, None)]).await?;
+            self.set_labels(&found.id, &[(DESIRED, Some(STOPPED.to_owned())), (RESTARTING, None)]).await?;
         }
         if !self.signal_task(&found.id, number).await? {
             return Err(RuntimeError::Conflict {
@@ -415,10 +551,10 @@ impl Containers for Core {
                         message: format!("cannot remove container {}: it is running", name_of(&found)),
                     });
                 }
-                self.set_labels(&found.id, &[(DESIRED, Some("stopped".to_owned()))]).await?;
+                self.set_labels(&found.id, &[(DESIRED, Some(STOPPED.to_owned()))]).await?;
                 self.kill_and_wait(&found.id).await?;
             }
-            self.reap_locked(&found.id, &mut record).await?;
+            self.reap_locked(&found, &mut record, Then::Stay).await?;
         }
         let outcome = self.delete_container(&found, record, volumes).await?;
         lock.remove();
@@ -430,6 +566,14 @@ impl Containers for Core {
     }
 
     async fn wait(&self, container: &str) -> Result<i64> {
+        let remembered = self.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(container);
+        if let Some(mut end) = remembered
+            && let Ok(code) = end.wait_for(Option::is_some).await.map(|code| *code)
+            && let Some(code) = code
+        {
+            self.reap(container).await?;
+            return Ok(code);
+        }
         let found = self.find(container).await?;
         if let Some(task) = self.task(&found.id).await?
             && !matches!(task.status(), Status::Created)

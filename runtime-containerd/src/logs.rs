@@ -90,6 +90,13 @@ impl Tail {
         Self { path: path.to_owned(), reader: file.map(BufReader::new), partial: Vec::new() }
     }
 
+    /// Opens the file if it was not there before.
+    fn ensure_open(&mut self) {
+        if self.reader.is_none() {
+            self.reader = File::open(&self.path).ok().map(BufReader::new);
+        }
+    }
+
     /// The next complete entry that is there already.
     fn next(&mut self) -> Option<Vec<u8>> {
         loop {
@@ -175,6 +182,7 @@ impl Core {
         let tail = Tail::open(&self.log_path(id), !replay);
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (core, id) = (self.clone(), id.to_owned());
+        let hold = self.hold(&id);
         tokio::spawn(async move {
             let filter = Filter::default();
             // Before the start there is no task whose end could be waited for.
@@ -184,6 +192,9 @@ impl Core {
                 return;
             }
             core.follow(&id, tail, Lines::default(), &filter, watch, &sender).await;
+            drop(hold);
+            // Nobody else reads: one that removes itself may go now.
+            let _ = core.reap(&id).await;
         });
         Ok(from_channel(receiver))
     }
@@ -239,21 +250,32 @@ impl Core {
             }
             tokio::select! {
                 () = watch.changed() => {}
-                () = &mut end => ended = true,
+                () = &mut end => {
+                    // Open before it may be removed.
+                    tail.ensure_open();
+                    if let Err(error) = self.reap(id).await {
+                        tracing::debug!(container = id, %error, "reaping after the end of the output");
+                    }
+                    ended = true;
+                }
                 () = sender.closed() => return,
             }
         }
     }
 
-    /// Ends when the log is complete: the process has ended and its task is deleted, which in
-    /// turn ended the log process.
+    /// Keeps a container that removes itself until its output has been read.
+    fn hold(&self, id: &str) -> Option<File> {
+        let file = File::create(self.hold_path(id)).ok()?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).ok()?;
+        Some(file)
+    }
+
+    /// Ends when the process has ended. Its task is still to be deleted, which ends the log
+    /// process: the log is complete then.
     async fn end_of_output(&self, id: &str) {
         let running = self.task(id).await.ok().flatten().is_some_and(|task| task.status() != Status::Stopped);
         if running {
             let _ = self.wait_task(id).await;
-        }
-        if let Err(error) = self.reap(id).await {
-            tracing::debug!(container = id, %error, "reaping after the end of the output");
         }
     }
 }

@@ -2,11 +2,13 @@
 //! the files that make names work (`hosts`, `hostname`, `resolv.conf`).
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use compose_model::names::VolumeName;
 use compose_planner::observed::MountPoint;
-use compose_planner::spec::{ContainerSpec, MountSource, MountSpec, NetworkMode};
+use compose_planner::spec::{ContainerSpec, FileContent, MountSource, MountSpec, NetworkMode};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use serde_json::{Value, json};
@@ -201,6 +203,48 @@ impl Core {
             let path = files.join(index.to_string());
             std::fs::write(&path, []).map_err(|error| local(path.display(), error))?;
             prepared.bind(&path, &file.target, &["bind", "rprivate", "rw"]);
+        }
+        Ok(())
+    }
+
+    /// Writes the copied files again that a reboot has taken. Those of a container that is started
+    /// for the first time are there: whoever created it has filled them.
+    pub(crate) fn restore_files(&self, id: &str, record: &Record) -> Result<()> {
+        let directory = self.state_directory(id).join("files");
+        for (index, file) in record.files.iter().enumerate() {
+            let path = directory.join(index.to_string());
+            if path.exists() {
+                continue;
+            }
+            private_directory(&directory)?;
+            let content = match &file.content {
+                FileContent::File { path } => std::fs::read(path).map_err(|error| local(path, error))?,
+                FileContent::Inline { text } => text.clone().into_bytes(),
+                FileContent::Environment { variable } => {
+                    return Err(RuntimeError::Failed {
+                        message: format!(
+                            "the content of {} came from the variable {variable}, and the restart of the machine has \
+                             taken it; run `up` with the variable set",
+                            file.name
+                        ),
+                    });
+                }
+            };
+            let failed = |error: std::io::Error| local(path.display(), error);
+            let owner = |text: &str| text.parse::<u32>().unwrap_or(0);
+            // Made under another name: a file with half its content would count as filled.
+            let unfinished = directory.join(format!("{index}.new"));
+            let mut made = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&unfinished)
+                .map_err(failed)?;
+            made.write_all(&content).map_err(failed)?;
+            std::os::unix::fs::fchown(&made, Some(owner(&file.uid)), Some(owner(&file.gid))).map_err(failed)?;
+            made.set_permissions(std::fs::Permissions::from_mode(file.mode & 0o7777)).map_err(failed)?;
+            std::fs::rename(&unfinished, &path).map_err(failed)?;
         }
         Ok(())
     }

@@ -25,7 +25,8 @@ fn state_of(container: &Container, task: Option<&Process>) -> State {
         Some(Status::Created | Status::Unknown) | None => {
             if label(container, RESTARTING) == "true" {
                 State::Restarting
-            } else if label(container, EXIT_CODE).is_empty() {
+            } else if label(container, STARTED).is_empty() {
+                // Also where a start has failed: it has never run.
                 State::Created
             } else {
                 State::Exited
@@ -200,6 +201,7 @@ impl Core {
         }
         let images = async { if query.images { self.observe_images().await } else { Ok(BTreeMap::new()) } };
         let (records, tasks, images) = tokio::try_join!(self.records(&filters), self.tasks(), images)?;
+        self.revive_supervisor(&records).await;
         let identities = self.network_identities();
         let now = time::now();
         let containers = records
@@ -251,12 +253,12 @@ impl Core {
             name: ContainerName::new(name_of(&container)),
             state,
             health,
-            has_healthcheck: health != Health::None,
+            has_healthcheck: record.healthcheck.is_some(),
             exit_code: exit_code_of(&container, task.as_ref()).unwrap_or(0),
             error: label(&container, ERROR).to_owned(),
             started_at: label(&container, STARTED).to_owned(),
             finished_at: finished_of(&container, task.as_ref()),
-            last_probe: None,
+            last_probe: self.health(&container.id).log.pop().map(|probe| (probe.exit_code, probe.output)),
             restart_count: label(&container, RESTARTS).parse().unwrap_or(0),
             detail: detail(&record),
             addresses: record.attached.iter().map(address).collect(),

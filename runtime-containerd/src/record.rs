@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use compose_planner::observed::MountPoint;
-use compose_planner::spec::{EndpointSpec, HealthcheckSpec, PortSpec, RestartPolicy};
+use compose_planner::spec::{EndpointSpec, FileSpec, HealthcheckSpec, PortSpec, RestartPolicy};
 use containerd_client::services::v1::Container;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,18 @@ pub(crate) const NAME: &str = "nerdctl/name";
 pub(crate) const NERDCTL: &str = "nerdctl/";
 /// Prefix of the labels that hold the state of a container.
 pub(crate) const STATE: &str = "dev.compose.containerd/";
-/// `running` or `stopped`: what was last asked for.
+/// `created`, `starting`, `running`, `stopping` or `stopped`: what was last asked for. It is `starting` from
+/// the moment that somebody asks until the process runs: what a kill leaves so is finished by the
+/// supervisor.
 pub(crate) const DESIRED: &str = "dev.compose.containerd/desired";
+/// Values of [`DESIRED`].
+pub(crate) const STARTING: &str = "starting";
+/// See [`DESIRED`].
+pub(crate) const RUNNING: &str = "running";
+/// See [`DESIRED`]: somebody is stopping it, with signal and grace period.
+pub(crate) const STOPPING: &str = "stopping";
+/// See [`DESIRED`].
+pub(crate) const STOPPED: &str = "stopped";
 /// Exit code of the last run.
 pub(crate) const EXIT_CODE: &str = "dev.compose.containerd/exit-code";
 /// End of the last run, RFC 3339.
@@ -26,6 +36,8 @@ pub(crate) const STARTED: &str = "dev.compose.containerd/started-at";
 pub(crate) const ERROR: &str = "dev.compose.containerd/error";
 /// How often the restart policy has started it again.
 pub(crate) const RESTARTS: &str = "dev.compose.containerd/restart-count";
+/// Milliseconds that the restart policy waited before the last start; absent after a start by hand.
+pub(crate) const BACKOFF: &str = "dev.compose.containerd/backoff-ms";
 /// What the health check says.
 pub(crate) const HEALTH: &str = "dev.compose.containerd/health";
 /// `true` while the restart policy is about to start it again.
@@ -49,6 +61,7 @@ pub(crate) struct Record {
     pub(crate) stop_timeout: Option<i64>,
     pub(crate) restart: RestartPolicy,
     pub(crate) auto_remove: bool,
+    /// The service's check over the image's; `None`: there is none.
     pub(crate) healthcheck: Option<HealthcheckSpec>,
     /// `networks`, `none`, `host`, `container:ID`.
     pub(crate) network_mode: String,
@@ -60,6 +73,8 @@ pub(crate) struct Record {
     pub(crate) hostname: String,
     pub(crate) domainname: String,
     pub(crate) extra_hosts: Vec<String>,
+    /// Name servers of its own; empty: the host's.
+    pub(crate) dns: Vec<String>,
     pub(crate) mounts: Vec<MountPoint>,
     pub(crate) anonymous: Vec<String>,
     pub(crate) entrypoint: Vec<String>,
@@ -67,6 +82,9 @@ pub(crate) struct Record {
     pub(crate) environment: Vec<String>,
     pub(crate) user: String,
     pub(crate) working_dir: String,
+    /// Files that are copied in, to copy them again when a reboot has taken them. A secret's
+    /// content is never here.
+    pub(crate) files: Vec<FileSpec>,
     /// Results of the network plug-ins by network, for detaching.
     pub(crate) attached: BTreeMap<String, crate::cni::Attachment>,
 }

@@ -155,7 +155,8 @@ on_daemons! {
         let error = containers.start(id.as_str()).await.unwrap_err().to_string();
         assert!(error.contains("/no/such/program"), "{error}");
         let inspection = containers.inspect(id.as_str()).await.unwrap();
-        assert_eq!((inspection.state, inspection.exit_code), (State::Exited, 127));
+        // It has never run.
+        assert_eq!((inspection.state, inspection.exit_code), (State::Created, 127));
         assert!(inspection.error.contains("/no/such/program"));
         containers.remove(id.as_str(), true, false).await.unwrap();
     });

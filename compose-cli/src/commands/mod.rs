@@ -35,6 +35,7 @@ pub(crate) mod schema;
 pub(crate) mod start;
 pub(crate) mod stats;
 pub(crate) mod stop;
+pub(crate) mod supervisor;
 pub(crate) mod top;
 pub(crate) mod unpause;
 pub(crate) mod up;

@@ -48,6 +48,7 @@ impl Place {
         place
     }
 
+    #[allow(dead_code)] // Not every test program makes files.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -163,8 +164,18 @@ impl Place {
             .into()
     }
 
+    /// Ends the supervisor and waits until it is gone: it holds its lock as long as it lives.
+    pub(crate) async fn stop_supervisor(&self) {
+        if self.runtime.stop_supervisor().await.unwrap() {
+            while self.runtime.supervisor_status().await.is_ok_and(|status| status.is_some()) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
     /// Removes the image and checks that the daemon and the host are as before.
     pub(crate) async fn finish(self) {
+        self.stop_supervisor().await;
         self.runtime.images().remove(&"shop/web:1".into()).await.unwrap();
         let ctr = |words: &[&str]| {
             let output = Command::new("ctr")
@@ -197,7 +208,10 @@ fn files_below(directory: &Path, all: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
-            files_below(&path, all);
+            // The supervisor's own few files stay.
+            if path.file_name().is_some_and(|name| name != "supervisor") {
+                files_below(&path, all);
+            }
         } else if path.file_name().is_some_and(|name| name != "names" && name != "cni.lock") {
             all.insert(format!("file {}", path.display()));
         }

@@ -1,0 +1,67 @@
+//! Taking away what is left of containers that are gone, however they went.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use compose_runtime::error::Result;
+
+use super::Supervisor;
+use crate::core::Core;
+
+/// Names in a directory that can be identities of containers.
+fn identities(directory: &std::path::Path) -> BTreeSet<String> {
+    let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())).collect()
+}
+
+impl Supervisor {
+    /// A container is gone: so is what this process has for it, and what it left on the machine.
+    pub(super) async fn forget(self: &Arc<Self>, id: &str) -> Result<()> {
+        self.state().units.remove(id);
+        if self.core.state_directory(id).exists() || self.core.data_directory(id).exists() {
+            self.clean(&[id.to_owned()]).await?;
+        }
+        self.idle_later();
+        Ok(())
+    }
+
+    /// Looks for leavings of containers that went while no supervisor was there.
+    pub(super) async fn clean_left_behind(self: &Arc<Self>) -> Result<()> {
+        let core = &self.core;
+        let mut found = identities(&core.namespaced(&core.settings.state_root, "containers"));
+        found.append(&mut identities(&core.namespaced(&core.settings.data_root, "containers")));
+        let known: BTreeSet<String> = core.records(&[]).await?.into_iter().map(|container| container.id).collect();
+        let left: Vec<String> = found.difference(&known).cloned().collect();
+        if left.is_empty() { Ok(()) } else { self.clean(&left).await }
+    }
+
+    async fn clean(&self, left: &[String]) -> Result<()> {
+        for id in left {
+            // Directories are made before the record, under the lock of names.
+            let _names = self.core.lock("names").await?;
+            if self.core.get(id).await?.is_some() {
+                continue;
+            }
+            // Whoever removes it is at work still.
+            let Some(lock) = self.core.try_lock(id)? else { continue };
+            self.core.clean_container(id).await;
+            lock.remove();
+        }
+        Ok(())
+    }
+}
+
+impl Core {
+    /// Gives back everything of a container whose record is gone.
+    async fn clean_container(&self, id: &str) {
+        let mut record = self.kept_network_state(id);
+        if self.state_directory(id).exists() || self.data_directory(id).exists() {
+            tracing::info!(container = id, "cleaning up after a container that is gone");
+        }
+        self.withdraw(id, &mut record).await;
+        self.detach_all(id, &mut record).await;
+        self.remove_snapshot(id).await;
+        self.remove_directories(id);
+    }
+}

@@ -1,0 +1,225 @@
+//! Looking after one container: comparing what is wanted with what is, and acting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compose_runtime::error::Result;
+use containerd_client::services::v1::Container;
+use containerd_client::types::v1::Status;
+use tokio::task::AbortHandle;
+
+use super::Supervisor;
+use crate::client::optional;
+use crate::lifecycle::{By, Then, backoff_of};
+use crate::record::{DESIRED, EXIT_CODE, FINISHED, RESTARTING, RUNNING, Record, STARTED, STARTING, STOPPING, label};
+use crate::time;
+
+/// Time until the next look at a container that somebody else is working on.
+const BUSY: Duration = Duration::from_millis(200);
+/// Time between two attempts to remove a container whose output is still read.
+const REMOVAL: Duration = Duration::from_secs(1);
+/// Exit code of a run whose end nobody saw, as dockerd's after a crash.
+const LOST: i64 = 255;
+
+/// A task of this process that ends with its handle.
+pub(super) struct Running {
+    /// What it belongs to: another value means another task.
+    pub(super) of: String,
+    handle: AbortHandle,
+}
+
+impl Running {
+    pub(super) fn new(of: &str, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { of: of.to_owned(), handle: tokio::spawn(task).abort_handle() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.abort();
+    }
+}
+
+/// What runs for a container in this process.
+#[derive(Default)]
+pub(super) struct Unit {
+    /// Health checks of a run, by its start.
+    pub(super) health: Option<Running>,
+    /// The wait for the next start, by the end of the last run.
+    pub(super) restart: Option<Running>,
+    /// Probes rest meanwhile.
+    pub(super) paused: bool,
+}
+
+impl Supervisor {
+    /// Compares and acts. Called for one container at a time.
+    pub(super) async fn look(self: &Arc<Self>, id: &str) -> Result<()> {
+        let Some(container) = self.core.get(id).await? else { return self.forget(id).await };
+        let Some(record) = Record::of(&container) else { return Ok(()) };
+        let task = self.core.task(id).await?;
+        match task.as_ref().map(|task| task.status()) {
+            Some(status @ (Status::Running | Status::Paused | Status::Pausing)) => {
+                self.note_pause(id, status != Status::Running);
+                match label(&container, DESIRED) {
+                    STOPPING => self.finish_stop(id).await?,
+                    STARTING => self.finish_start(id).await?,
+                    _ if label(&container, RESTARTING) == "true" => self.finish_start(id).await?,
+                    RUNNING => self.look_after_health(&container, &record),
+                    _ => {}
+                }
+            }
+            Some(Status::Stopped) => {
+                self.rest(id);
+                match self.core.try_lock(id)? {
+                    Some(lock) => self.core.reap_under(lock, id).await?,
+                    None => self.wake_later(id, BUSY),
+                }
+            }
+            Some(Status::Created | Status::Unknown) | None => {
+                self.rest(id);
+                self.look_at_ended(&container, &record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One without a running process.
+    async fn look_at_ended(self: &Arc<Self>, container: &Container, record: &Record) -> Result<()> {
+        let id = container.id.as_str();
+        if self.state().booting.contains(id) {
+            return Ok(());
+        }
+        let desired = label(container, DESIRED);
+        if desired == RUNNING && label(container, RESTARTING) == "true" {
+            self.restart_when_due(container);
+        } else {
+            self.state().units.entry(id.to_owned()).or_default().restart = None;
+            if desired == STARTING {
+                self.finish_start(id).await?;
+            } else if desired == RUNNING && label(container, EXIT_CODE).is_empty() {
+                self.note_lost_end(id).await?;
+            } else if record.auto_remove && !label(container, EXIT_CODE).is_empty() {
+                match self.core.try_lock(id)? {
+                    Some(lock) => {
+                        self.core.reap_under(lock, id).await?;
+                        // Its output may still be read.
+                        self.wake_later(id, REMOVAL);
+                    }
+                    None => self.wake_later(id, BUSY),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Health checks stop.
+    fn rest(&self, id: &str) {
+        if let Some(unit) = self.state().units.get_mut(id) {
+            unit.health = None;
+        }
+    }
+
+    fn note_pause(&self, id: &str, paused: bool) {
+        self.state().units.entry(id.to_owned()).or_default().paused = paused;
+    }
+
+    /// Finishes a start that a kill interrupted: whoever works on it holds the lock.
+    async fn finish_start(self: &Arc<Self>, id: &str) -> Result<()> {
+        let Some(_lock) = self.core.try_lock(id)? else {
+            self.wake_later(id, BUSY);
+            return Ok(());
+        };
+        let Some((container, record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        let restarting = label(&container, RESTARTING) == "true";
+        if label(&container, DESIRED) != STARTING && !restarting {
+            return Ok(());
+        }
+        let task = self.core.task(id).await?;
+        match task.map(|task| task.status()) {
+            Some(Status::Running | Status::Paused | Status::Pausing) => self.core.note_start(id, &record).await,
+            _ if restarting => Ok(()),
+            _ => {
+                tracing::info!(container = id, "finishing an interrupted start");
+                self.core.start_locked(&container, record, By::Hand).await.map(drop)
+            }
+        }
+    }
+
+    /// Finishes a stop that a kill interrupted.
+    async fn finish_stop(self: &Arc<Self>, id: &str) -> Result<()> {
+        let Some(_lock) = self.core.try_lock(id)? else {
+            self.wake_later(id, BUSY);
+            return Ok(());
+        };
+        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        if label(&container, DESIRED) == STOPPING {
+            tracing::info!(container = id, "finishing an interrupted stop");
+            self.core.stop_locked(&container, &mut record, None).await?;
+        }
+        Ok(())
+    }
+
+    /// The process has ended and nobody knows how: containerd 2 forgets at its restart.
+    async fn note_lost_end(self: &Arc<Self>, id: &str) -> Result<()> {
+        let Some(_lock) = self.core.try_lock(id)? else {
+            self.wake_later(id, BUSY);
+            return Ok(());
+        };
+        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        let lost = label(&container, DESIRED) == RUNNING
+            && label(&container, EXIT_CODE).is_empty()
+            && self.core.task(id).await?.is_none();
+        if lost {
+            let now = time::text(time::now());
+            let again = self.core.note_end(&container, &record, Then::ByPolicy, LOST, now).await?;
+            if !again && !record.published.is_empty() {
+                self.core.withdraw(id, &mut record).await;
+                self.core.set_record(id, &record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a container again when its time has come.
+    fn restart_when_due(self: &Arc<Self>, container: &Container) {
+        let id = container.id.clone();
+        let ended = label(container, FINISHED).to_owned();
+        let mut state = self.state();
+        let unit = state.units.entry(id.clone()).or_default();
+        if unit.restart.as_ref().is_some_and(|restart| restart.of == ended) {
+            return;
+        }
+        let passed = time::parse(&ended).map(|ended| time::now().duration_since(ended));
+        let passed = passed.and_then(|passed| Duration::try_from(passed).ok()).unwrap_or_default();
+        let wait = backoff_of(container).saturating_sub(passed);
+        let supervisor = Arc::clone(self);
+        unit.restart = Some(Running::new(&ended, async move {
+            tokio::time::sleep(wait).await;
+            // In a task of its own: a start must not be torn by a change of the wait.
+            tokio::spawn(async move {
+                if let Err(error) = supervisor.restart(&id).await {
+                    tracing::warn!(container = id, %error, "starting a container by its restart policy");
+                }
+                if let Some(unit) = supervisor.state().units.get_mut(&id) {
+                    unit.restart = None;
+                }
+                supervisor.wake(&id);
+            });
+        }));
+    }
+
+    async fn restart(&self, id: &str) -> Result<()> {
+        let _lock = self.core.lock(id).await?;
+        let Some((container, record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        if label(&container, DESIRED) != RUNNING || label(&container, RESTARTING) != "true" {
+            return Ok(());
+        }
+        tracing::info!(container = id, after = label(&container, STARTED), "starting by the restart policy");
+        self.core.start_locked(&container, record, By::Policy).await.map(drop)
+    }
+
+    /// Gets everything ready that a container needs before its process runs.
+    pub(crate) async fn prepare(self: &Arc<Self>, _id: &str) -> Result<()> {
+        Ok(())
+    }
+}
