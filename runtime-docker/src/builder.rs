@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use compose_planner::spec::BuildSpec;
+use compose_registry::Credentials;
 use compose_runtime::error::Result;
 use compose_runtime::port::{Builder, ContentSource, Images, ProgressSink};
 
-use crate::auth::Credentials;
 use crate::endpoint::Endpoint;
 use crate::images::DockerImages;
 use crate::transport::Transport;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use compose_model::project::Ulimit;
 use compose_planner::spec::BuildSpec;
+use compose_registry::Credentials;
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::ProgressSink;
 use serde_json::json;
 
-use crate::auth::Credentials;
 use crate::builder::is_remote;
 use crate::context_archive::ContextArchive;
 use crate::error;
@@ -81,7 +81,7 @@ pub(crate) async fn build(
             .collect();
         query = query.with("ulimits", &json!(limits).to_string());
     }
-    let registries = serde_json::to_vec(&credentials.all().await?).unwrap_or_default();
+    let registries = serde_json::to_vec(&credentials.all().await.map_err(error::credentials)?).unwrap_or_default();
     let mut call = Call::post(format!("/build{query}"))
         .class(Class::Long)
         .header("x-registry-config", base64::engine::general_purpose::URL_SAFE.encode(registries));

@@ -7,13 +7,13 @@ use async_trait::async_trait;
 use compose_model::names::ProjectName;
 use compose_planner::Capabilities;
 use compose_planner::observed::{Container, Observed};
+use compose_registry::Credentials;
 use compose_runtime::error::Result;
 use compose_runtime::port::{
     Builder, Containers, Description, Images, Networks, ObserveQuery, Runtime, Streams, Volumes,
 };
 use http::Method;
 
-use crate::auth::Credentials;
 use crate::builder::ImageBuilder;
 use crate::endpoint::Endpoint;
 use crate::observe::{self, ContainerSummary};

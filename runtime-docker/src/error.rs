@@ -68,6 +68,11 @@ pub(crate) fn local(message: impl Into<String>) -> RuntimeError {
     RuntimeError::Local { message: message.into() }
 }
 
+/// The user's registry credentials cannot be read.
+pub(crate) fn credentials(cause: compose_registry::RegistryError) -> RuntimeError {
+    local(cause.to_string())
+}
+
 /// The engine or this backend cannot do it.
 pub(crate) fn unsupported(what: impl Into<String>) -> RuntimeError {
     RuntimeError::Unsupported { engine: ENGINE.to_owned(), what: what.into() }

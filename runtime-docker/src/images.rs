@@ -1,8 +1,11 @@
 //! Images: pull, push, remove, inspect, load.
 
 use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use compose_model::names::ImageRef;
+use compose_registry::{Credentials, Login};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::{ImageDescription, Images, Outcome, ProgressSink, Reader, TransferProgress};
@@ -10,7 +13,6 @@ use futures_util::{Stream, StreamExt};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::auth::Credentials;
 use crate::endpoint::Endpoint;
 use crate::reference::Reference;
 use crate::transport::{Call, Class, Payload, Query, Transport, encode_path};
@@ -169,8 +171,15 @@ impl DockerImages {
     }
 
     async fn auth(&self, reference: &Reference) -> Result<String> {
-        Ok(self.credentials.of(reference.credentials_key()).await?.header())
+        let login = self.credentials.of(reference.credentials_key()).await.map_err(error::credentials)?;
+        Ok(auth_header(&login))
     }
+}
+
+/// The value of `X-Registry-Auth`. The engine reads the URL-safe alphabet and ignores, without a
+/// word, what it cannot read.
+fn auth_header(login: &Login) -> String {
+    URL_SAFE.encode(serde_json::to_vec(login).unwrap_or_default())
 }
 
 /// Passes a line on as progress.
@@ -253,5 +262,18 @@ impl Images for DockerImages {
             .class(Class::Long);
         let body: DistributionBody = self.transport.unary(call).await?.decode()?;
         Ok(body.descriptor.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_has_the_url_safe_alphabet() {
+        let login = Login { username: "u".into(), password: "??>>~~ÿÿ".into(), ..Login::default() };
+        let header = auth_header(&login);
+        assert!(!header.contains(['+', '/']), "{header}");
+        assert!(header.contains(['-', '_']), "{header}: a weak example");
     }
 }

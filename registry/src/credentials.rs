@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use compose_runtime::error::Result;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
-use crate::error;
+use crate::error::{RegistryError, Result};
 
 /// The user that stands for an identity token.
 const TOKEN_USER: &str = "<token>";
@@ -35,27 +34,23 @@ struct Entry {
     registrytoken: String,
 }
 
-/// What the engine sends to a registry.
+/// What is known of a login to a registry; all empty where nothing is. Its JSON form is the
+/// `AuthConfig` of the Docker Engine API.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct AuthConfig {
+#[allow(missing_docs)] // Docker's own words.
+pub struct Login {
     #[serde(skip_serializing_if = "String::is_empty")]
-    username: String,
+    pub username: String,
     #[serde(skip_serializing_if = "String::is_empty")]
-    password: String,
+    pub password: String,
     #[serde(skip_serializing_if = "String::is_empty")]
-    serveraddress: String,
+    pub serveraddress: String,
+    /// Stands for user and password, to be exchanged for a token.
     #[serde(skip_serializing_if = "String::is_empty")]
-    identitytoken: String,
+    pub identitytoken: String,
+    /// To be presented as it is.
     #[serde(skip_serializing_if = "String::is_empty")]
-    registrytoken: String,
-}
-
-impl AuthConfig {
-    /// The header's value. The engine reads the URL-safe alphabet and ignores, without a word,
-    /// what it cannot read.
-    pub(crate) fn header(&self) -> String {
-        URL_SAFE.encode(serde_json::to_vec(self).unwrap_or_default())
-    }
+    pub registrytoken: String,
 }
 
 #[derive(Deserialize)]
@@ -66,14 +61,17 @@ struct HelperAnswer {
 }
 
 /// Where credentials come from.
-#[derive(Clone)]
-pub(crate) struct Credentials {
+#[derive(Clone, Default)]
+pub struct Credentials {
     file: PathBuf,
     inline: Option<String>,
 }
 
 impl Credentials {
-    pub(crate) fn new(directory: &Path, inline: Option<&str>) -> Self {
+    /// From `config.json` in a folder (`~/.docker`), and the text of `DOCKER_AUTH_CONFIG`, which
+    /// has precedence.
+    #[must_use]
+    pub fn new(directory: &Path, inline: Option<&str>) -> Self {
         Self { file: directory.join("config.json"), inline: inline.map(str::to_owned) }
     }
 
@@ -81,11 +79,11 @@ impl Credentials {
         let text = match std::fs::read(&self.file) {
             Ok(text) => text,
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Configuration::default()),
-            Err(cause) => return Err(error::local(format!("cannot read {}: {cause}", self.file.display()))),
+            Err(cause) => return Err(RegistryError::local(format!("cannot read {}: {cause}", self.file.display()))),
         };
         // Which part is wrong is told by position alone, since the text holds secrets.
         serde_json::from_slice(&text).map_err(|cause| {
-            error::local(format!("{}:{}:{}: not valid JSON", self.file.display(), cause.line(), cause.column()))
+            RegistryError::local(format!("{}:{}:{}: not valid JSON", self.file.display(), cause.line(), cause.column()))
         })
     }
 
@@ -93,7 +91,7 @@ impl Credentials {
         match self.inline.as_deref().filter(|text| !text.is_empty()) {
             None => Ok(Configuration::default()),
             Some(text) => serde_json::from_str(text).map_err(|cause| {
-                error::local(format!(
+                RegistryError::local(format!(
                     "DOCKER_AUTH_CONFIG is not valid JSON (line {}, column {})",
                     cause.line(),
                     cause.column()
@@ -102,8 +100,12 @@ impl Credentials {
         }
     }
 
-    /// The credentials for a registry, by the key that Docker uses for it; empty where there are none.
-    pub(crate) async fn of(&self, key: &str) -> Result<AuthConfig> {
+    /// The credentials for a registry, by the key that Docker uses for it
+    /// ([`crate::Reference::credentials_key`]); empty where there are none.
+    ///
+    /// # Errors
+    /// [`RegistryError::Local`] when the configuration cannot be read or a helper fails.
+    pub async fn of(&self, key: &str) -> Result<Login> {
         if let Some(found) = from_entries(&self.inline()?.auths, key) {
             return Ok(found);
         }
@@ -113,20 +115,23 @@ impl Credentials {
             if let Some(found) = ask(helper, key).await? {
                 return Ok(found);
             }
-            return Ok(AuthConfig::default());
+            return Ok(Login::default());
         }
         Ok(from_entries(&configuration.auths, key).unwrap_or_default())
     }
 
     /// Every registry's credentials, for builds (`X-Registry-Config`).
-    pub(crate) async fn all(&self) -> Result<BTreeMap<String, AuthConfig>> {
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub async fn all(&self) -> Result<BTreeMap<String, Login>> {
         let mut all = BTreeMap::new();
         let configuration = self.configuration()?;
         let inline = self.inline()?;
         let keys = configuration.auths.keys().chain(configuration.cred_helpers.keys()).chain(inline.auths.keys());
         for key in keys {
             let found = self.of(key).await?;
-            if found != AuthConfig::default() {
+            if found != Login::default() {
                 all.insert(key.clone(), found);
             }
         }
@@ -140,11 +145,11 @@ fn host(key: &str) -> &str {
     key.split('/').next().unwrap_or_default()
 }
 
-fn from_entries(entries: &BTreeMap<String, Entry>, key: &str) -> Option<AuthConfig> {
+fn from_entries(entries: &BTreeMap<String, Entry>, key: &str) -> Option<Login> {
     let entry = entries
         .get(key)
         .or_else(|| entries.iter().find(|(name, _)| host(name) == host(key)).map(|(_, entry)| entry))?;
-    let mut found = AuthConfig {
+    let mut found = Login {
         username: entry.username.clone(),
         password: entry.password.clone(),
         serveraddress: key.to_owned(),
@@ -169,9 +174,10 @@ fn decode(auth: &str) -> Option<(String, String)> {
 }
 
 /// Asks `docker-credential-NAME`.
-async fn ask(helper: &str, key: &str) -> Result<Option<AuthConfig>> {
+async fn ask(helper: &str, key: &str) -> Result<Option<Login>> {
     let program = format!("docker-credential-{helper}");
-    let failed = |cause: std::io::Error| error::local(format!("cannot run the credential helper `{program}`: {cause}"));
+    let failed =
+        |cause: std::io::Error| RegistryError::local(format!("cannot run the credential helper `{program}`: {cause}"));
     let mut child = tokio::process::Command::new(&program)
         .arg("get")
         .stdin(Stdio::piped())
@@ -194,11 +200,12 @@ async fn ask(helper: &str, key: &str) -> Result<Option<AuthConfig>> {
             return Ok(None);
         }
         let words = if said.trim().is_empty() { String::from_utf8_lossy(&output.stderr) } else { said };
-        return Err(error::local(format!("the credential helper `{program}` failed: {}", words.trim())));
+        return Err(RegistryError::local(format!("the credential helper `{program}` failed: {}", words.trim())));
     }
-    let answer: HelperAnswer = serde_json::from_slice(&output.stdout)
-        .map_err(|_| error::local(format!("the credential helper `{program}` gave an answer that cannot be read")))?;
-    let mut found = AuthConfig { serveraddress: key.to_owned(), ..AuthConfig::default() };
+    let answer: HelperAnswer = serde_json::from_slice(&output.stdout).map_err(|_| {
+        RegistryError::local(format!("the credential helper `{program}` gave an answer that cannot be read"))
+    })?;
+    let mut found = Login { serveraddress: key.to_owned(), ..Login::default() };
     if answer.username == TOKEN_USER {
         found.identitytoken = answer.secret;
     } else {
@@ -239,13 +246,5 @@ mod tests {
         let error = Credentials::new(directory.path(), None).of("x").await.err().expect("an error").to_string();
         assert!(error.contains("config.json:1:"), "{error}");
         assert!(!error.contains("auth\""), "{error}");
-    }
-
-    #[test]
-    fn the_header_has_the_url_safe_alphabet() {
-        let auth = AuthConfig { username: "u".into(), password: "??>>~~ÿÿ".into(), ..AuthConfig::default() };
-        let header = auth.header();
-        assert!(!header.contains(['+', '/']), "{header}");
-        assert!(header.contains(['-', '_']), "{header}: a weak example");
     }
 }
