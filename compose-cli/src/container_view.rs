@@ -43,9 +43,10 @@ pub(crate) fn view(container: &Container, now: i64, truncate: bool) -> Value {
         .collect();
     let local = container.mounts.iter().filter(|mount| mount.volume.is_some()).count();
     let networks: Vec<&str> = container.networks.keys().map(|name| name.as_str()).collect();
-    let publishers: Vec<Value> = container
-        .ports
-        .iter()
+    let mut published: Vec<&PublishedPort> = container.ports.iter().collect();
+    published.sort_by(|a, b| order(a).cmp(&order(b)));
+    let publishers: Vec<Value> = published
+        .into_iter()
         .map(|port| {
             json!({
                 "URL": port.host_ip, "TargetPort": port.target, "PublishedPort": port.published, "Protocol": port.protocol
@@ -98,49 +99,46 @@ fn ellipsis(text: &str, most: usize) -> String {
     cut
 }
 
-/// Ports as the Docker CLI prints them: neighbours joined to ranges, exposed ones at the front of
-/// their kind.
+/// Ports as the Docker CLI prints them: exposed ones, and those with the same number on the host, as
+/// ranges where they are neighbours; then those with another number, one by one.
 pub(crate) fn ports(ports: &[PublishedPort]) -> String {
-    let mut ports = ports.to_vec();
-    ports.sort_by(|a, b| {
-        (a.target, &a.host_ip, a.published, &a.protocol).cmp(&(b.target, &b.host_ip, b.published, &b.protocol))
-    });
-    let mut parts: Vec<String> = Vec::new();
-    let mut index = 0;
-    while let Some(first) = ports.get(index) {
-        // A run: next target, next host port, same address and protocol.
-        let mut last = first;
-        let mut used = vec![index];
-        for (other, port) in ports.iter().enumerate().skip(index + 1) {
-            let follows = port.target == last.target.saturating_add(1)
-                && port.host_ip == first.host_ip
-                && port.protocol == first.protocol
-                && if first.published == 0 {
-                    port.published == 0
-                } else {
-                    port.published == last.published.saturating_add(1)
-                };
-            if follows {
-                last = port;
-                used.push(other);
-            }
+    let mut ports: Vec<&PublishedPort> = ports.iter().collect();
+    ports.sort_by(|a, b| order(a).cmp(&order(b)));
+    let host = |port: &PublishedPort| match port.host_ip.as_str() {
+        address if address.contains(':') => format!("[{address}]:"),
+        address => format!("{address}:"),
+    };
+    let (mut parts, mut singles): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    // Address and protocol, first and last number.
+    let mut ranges: Vec<(String, &str, u16, u16)> = Vec::new();
+    let shown = |(address, protocol, first, last): &(String, &str, u16, u16)| {
+        let range = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        if address.is_empty() { format!("{range}/{protocol}") } else { format!("{address}{range}->{range}/{protocol}") }
+    };
+    for port in ports {
+        if !port.host_ip.is_empty() && port.published != port.target {
+            singles.push(format!("{}{}->{}/{}", host(port), port.published, port.target, port.protocol));
+            continue;
         }
-        let range = |from: u16, to: u16| if from == to { from.to_string() } else { format!("{from}-{to}") };
-        let target = format!("{}/{}", range(first.target, last.target), first.protocol);
-        parts.push(if first.published == 0 {
-            target
-        } else {
-            let host = if first.host_ip.contains(':') { format!("[{}]", first.host_ip) } else { first.host_ip.clone() };
-            format!("{host}:{}->{target}", range(first.published, last.published))
-        });
-        for position in used.into_iter().rev() {
-            if position != index {
-                ports.remove(position);
+        let address = if port.host_ip.is_empty() { String::new() } else { host(port) };
+        let found = ranges.iter_mut().find(|range| range.0 == address && range.1 == port.protocol);
+        match found {
+            Some(range) if range.3.checked_add(1) == Some(port.target) => range.3 = port.target,
+            Some(range) => {
+                parts.push(shown(range));
+                (range.2, range.3) = (port.target, port.target);
             }
+            None => ranges.push((address, &port.protocol, port.target, port.target)),
         }
-        index += 1;
     }
+    parts.extend(ranges.iter().map(shown));
+    parts.extend(singles);
     parts.join(", ")
+}
+
+/// The order in which ports are told.
+fn order(port: &PublishedPort) -> (u16, &str, u16, &str) {
+    (port.target, &port.host_ip, port.published, &port.protocol)
 }
 
 #[cfg(test)]
@@ -148,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_joined_to_ranges() {
+    fn ports_of_the_same_number_are_joined_to_ranges() {
         let port = |host_ip: &str, published, target| PublishedPort {
             host_ip: host_ip.to_owned(),
             published,
@@ -156,13 +154,18 @@ mod tests {
             protocol: "tcp".to_owned(),
         };
         let shown = ports(&[
+            port("0.0.0.0", 9000, 9000),
+            port("0.0.0.0", 9001, 9001),
+            port("::", 9000, 9000),
             port("0.0.0.0", 8080, 80),
-            port("0.0.0.0", 8081, 81),
             port("::", 8080, 80),
-            port("::", 8081, 81),
+            port("0.0.0.0", 8081, 81),
             port("", 0, 443),
+            port("", 0, 444),
         ]);
-        assert_eq!(shown, "0.0.0.0:8080-8081->80-81/tcp, [::]:8080-8081->80-81/tcp, 443/tcp");
+        let expected = "443-444/tcp, 0.0.0.0:9000-9001->9000-9001/tcp, [::]:9000->9000/tcp, \
+                        0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 0.0.0.0:8081->81/tcp";
+        assert_eq!(shown, expected);
     }
 
     #[test]

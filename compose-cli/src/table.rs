@@ -9,19 +9,41 @@ pub(crate) fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
         all.push(titles.to_vec());
     }
     all.extend(rows.iter().map(|row| row.iter().map(String::as_str).collect()));
-    lay_out(&all)
+    lay_out(&all, Columns::WIDE)
+}
+
+/// The same with other columns.
+pub(crate) fn table_of(columns: Columns, titles: &[&str], rows: &[Vec<String>]) -> String {
+    let mut all = vec![titles.to_vec()];
+    all.extend(rows.iter().map(|row| row.iter().map(String::as_str).collect()));
+    lay_out(&all, columns)
+}
+
+/// How columns are spaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    /// Narrowest column, blanks included.
+    narrowest: usize,
+    /// Blanks between two columns.
+    gap: usize,
+}
+
+impl Columns {
+    /// What the Docker CLI's templates give.
+    pub(crate) const WIDE: Self = Self { narrowest: 10, gap: 3 };
+    /// `ls` and `images`.
+    pub(crate) const WIDEST: Self = Self { narrowest: 20, gap: 3 };
+    /// `top`.
+    pub(crate) const NARROW: Self = Self { narrowest: 4, gap: 2 };
 }
 
 /// Lays out text whose cells are separated by tabs (`--format 'table {{.Name}}\t{{.Status}}'`).
 pub(crate) fn tabbed(text: &str) -> String {
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
-    lay_out(&rows)
+    lay_out(&rows, Columns::WIDE)
 }
 
-/// Narrowest column, blanks included.
-const NARROWEST: usize = 10;
-
-fn lay_out(rows: &[Vec<&str>]) -> String {
+fn lay_out(rows: &[Vec<&str>], spacing: Columns) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths = vec![0; columns];
     for row in rows {
@@ -34,7 +56,7 @@ fn lay_out(rows: &[Vec<&str>]) -> String {
         for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
             out.push_str(cell);
             if index + 1 < row.len() {
-                for _ in cell.width()..(width + 3).max(NARROWEST) {
+                for _ in cell.width()..(width + spacing.gap).max(spacing.narrowest) {
                     out.push(' ');
                 }
             }

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
 use crate::size_format::decimal;
+use crate::table::Columns;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -104,7 +105,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         context.output.line(serde_json::Value::Array(objects).to_string())?;
     } else {
         let titles = ["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"];
-        context.output.data(crate::table::table(&titles, &rows))?;
+        context.output.data(crate::table::table_of(Columns::WIDEST, &titles, &rows))?;
     }
     Ok(ExitStatus::SUCCESS)
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::invocation::ExitStatus;
+use crate::table::Columns;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -46,7 +47,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let mut projects: BTreeMap<String, (BTreeMap<&str, usize>, Vec<String>)> = BTreeMap::new();
     for container in &containers {
         let Some(project) = &container.project else { continue };
-        if container.one_off || container.hook.is_some() {
+        // Without `--all`, what has ended is neither listed nor counted.
+        if container.one_off || container.hook.is_some() || !(arguments.all || container.state.is_up()) {
             continue;
         }
         let (states, files) = projects.entry(project.to_string()).or_default();
@@ -88,7 +90,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                 .iter()
                 .map(|(name, (states, files))| vec![name.clone(), status(states), files.join(",")])
                 .collect();
-            context.output.data(crate::table::table(&["NAME", "STATUS", "CONFIG FILES"], &rows))?;
+            context.output.data(crate::table::table_of(Columns::WIDEST, &["NAME", "STATUS", "CONFIG FILES"], &rows))?;
         }
         other => bail!("format value {other:?} could not be parsed: parsing failed"),
     }

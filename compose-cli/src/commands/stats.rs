@@ -53,6 +53,9 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         })
         .collect();
     containers.sort_by(|a, b| a.name.cmp(&b.name));
+    if containers.is_empty() && !arguments.services.is_empty() {
+        return Ok(ExitStatus::SUCCESS);
+    }
     let template = match arguments.format.as_deref() {
         None | Some("" | "table" | "json") => None,
         Some(text) => Some(Template::parse(text)?),
@@ -121,7 +124,7 @@ fn view(container: &Container, figures: Option<&Stats>, truncate: bool) -> Value
     json!({
         "BlockIO": format!("{} / {}", decimal(figures.block_read), decimal(figures.block_written)),
         "CPUPerc": format!("{:.2}%", figures.cpu_percent),
-        "Container": id,
+        "Container": container.id.as_str(),
         "ID": id,
         "MemPerc": format!("{memory:.2}%"),
         "MemUsage": format!("{} / {}", binary(figures.memory_used), binary(figures.memory_limit)),

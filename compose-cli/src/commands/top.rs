@@ -5,6 +5,7 @@ use compose_planner::observed::Container;
 
 use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
+use crate::table::Columns;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -59,6 +60,6 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     }
     let mut heading = vec!["SERVICE", "#"];
     heading.extend(titles.iter().map(String::as_str));
-    context.output.data(crate::table::table(&heading, &table))?;
+    context.output.data(crate::table::table_of(Columns::NARROW, &heading, &table))?;
     Ok(ExitStatus::SUCCESS)
 }
