@@ -18,7 +18,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("use_api_socket", "there is no Docker API socket on a machine that has only containerd"),
     ("runtime", "only runc is used on containerd"),
     ("userns_mode", "user namespaces are not supported on containerd"),
-    ("links", "links to containers of the default bridge do not exist on containerd; use a network and aliases"),
     ("credential_spec", "credential_spec is a Windows attribute"),
     ("init", "an init process is not supported on containerd; start one in the image, for example tini"),
 ];

@@ -258,6 +258,14 @@ impl Core {
             std::fs::write(&path, text).map_err(|error| local(path.display(), error))
         };
         write("hostname", format!("{}\n", record.hostname))?;
+        // Who shares a network has the names of the one that it belongs to.
+        if let Some(other) = record.network_mode.strip_prefix("container:") {
+            let of = |name: &str| std::fs::read_to_string(self.data_directory(other).join(name));
+            if let (Ok(hosts), Ok(resolver)) = (of("hosts"), of("resolv.conf")) {
+                write("resolv.conf", resolver)?;
+                return write("hosts", hosts);
+            }
+        }
         let mut hosts = if record.network_mode == "host" {
             std::fs::read_to_string("/etc/hosts").unwrap_or_default()
         } else {
@@ -297,6 +305,16 @@ impl Core {
             found
         };
         let or_host = |own: &[String], key: &str| if own.is_empty() { lines(key) } else { own.to_vec() };
+        let path = self.data_directory(id).join("resolv.conf");
+        if spec.network_mode == NetworkMode::Networks && !spec.networks.is_empty() {
+            // The supervisor answers, and asks `dns` or the host's servers for what it does not know.
+            let words = |own: &[String], key: &str| -> Vec<String> {
+                or_host(own, key).iter().flat_map(|line| line.split_whitespace()).map(str::to_owned).collect()
+            };
+            let text =
+                crate::supervisor::resolver_text(&words(&spec.dns_search, "search"), &words(&spec.dns_opt, "options"));
+            return std::fs::write(&path, text).map_err(|error| local(path.display(), error));
+        }
         let mut text = String::new();
         for server in or_host(&spec.dns, "nameserver") {
             text.push_str(&format!("nameserver {server}\n"));
@@ -307,7 +325,6 @@ impl Core {
                 text.push_str(&format!("{key} {words}\n"));
             }
         }
-        let path = self.data_directory(id).join("resolv.conf");
         std::fs::write(&path, text).map_err(|error| local(path.display(), error))
     }
 }

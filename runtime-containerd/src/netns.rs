@@ -1,11 +1,12 @@
 //! Network namespaces as files, and the one netlink request that the plug-ins leave to us.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use compose_runtime::error::Result;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 use crate::client::local;
 
@@ -24,6 +25,22 @@ pub(crate) async fn create(path: &Path) -> Result<()> {
         File::create(&path).map_err(|error| local(path.display(), error))?;
         enter_new().map_err(|error| local("a network namespace", error))?;
         mount_bind("/proc/thread-self/ns/net", &path).map_err(|error| local(path.display(), error))
+    })
+    .await
+}
+
+/// Runs work inside a namespace that is kept at the path.
+pub(crate) async fn inside<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let path = path.to_owned();
+    on_thread(move || {
+        let failed = |error: std::io::Error| local(path.display(), error);
+        let namespace = File::open(&path).map_err(failed)?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .map_err(|error| failed(error.into()))?;
+        work()
     })
     .await
 }

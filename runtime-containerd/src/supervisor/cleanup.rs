@@ -19,6 +19,7 @@ impl Supervisor {
     /// A container is gone: so is what this process has for it, and what it left on the machine.
     pub(super) async fn forget(self: &Arc<Self>, id: &str) -> Result<()> {
         self.state().units.remove(id);
+        self.names().remove(id);
         if self.core.state_directory(id).exists() || self.core.data_directory(id).exists() {
             self.clean(&[id.to_owned()]).await?;
         }

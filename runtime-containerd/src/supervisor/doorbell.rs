@@ -139,10 +139,11 @@ impl Supervisor {
         let state = self.state();
         let count = |what: fn(&super::Unit) -> bool| state.units.values().filter(|unit| what(unit)).count();
         format!(
-            "pid {} containers {} health checks {} restarts pending {}",
+            "pid {} containers {} health checks {} name servers {} restarts pending {}",
             std::process::id(),
             state.units.len(),
             count(|unit| unit.health.is_some()),
+            count(|unit| unit.sockets.is_some()),
             count(|unit| unit.restart.is_some()),
         )
     }

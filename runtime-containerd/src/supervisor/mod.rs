@@ -1,6 +1,6 @@
 //! The supervisor: one process for each containerd and namespace that does what dockerd does
 //! between commands. It runs health checks, starts containers again by their restart policies,
-//! notes exit codes, answers name queries ([`dns`]), brings everything back after a boot
+//! notes exit codes, answers name queries ([`resolver`]), brings everything back after a boot
 //! ([`boot`]) and takes away what others have left ([`cleanup`]).
 //!
 //! It has no data base: what is wanted and what was is in the containers' labels and records, what
@@ -10,8 +10,11 @@
 
 mod boot;
 mod cleanup;
+mod dns;
 mod doorbell;
+mod names;
 mod probes;
+mod resolver;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +30,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::core::{Core, Settings};
 use crate::record::Record;
+pub(crate) use resolver::resolver_text;
 use unit::Unit;
 
 /// Time between two comparisons of what is wanted with what is, beside those that events cause.
@@ -74,6 +78,11 @@ pub(crate) struct Supervisor {
     core: Core,
     state: Mutex<State>,
     probes: Semaphore,
+    names: Mutex<names::Names>,
+    /// Queries to servers outside, and connections.
+    forwards: Arc<Semaphore>,
+    /// Held while sockets are opened.
+    opening: tokio::sync::Mutex<()>,
     /// Told when it is asked to end.
     end: Notify,
     /// Told when the last container has gone.
@@ -99,6 +108,9 @@ async fn run(settings: &Settings, stay: bool) -> Result<()> {
         core,
         state: Mutex::default(),
         probes: Semaphore::new(PROBES),
+        names: Mutex::default(),
+        forwards: Arc::new(Semaphore::new(resolver::FORWARDED)),
+        opening: tokio::sync::Mutex::new(()),
         end: Notify::new(),
         idle: Notify::new(),
     });

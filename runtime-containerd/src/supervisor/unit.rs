@@ -47,6 +47,8 @@ pub(super) struct Unit {
     pub(super) health: Option<Running>,
     /// The wait for the next start, by the end of the last run.
     pub(super) restart: Option<Running>,
+    /// The name server in its namespace. Kept over restarts.
+    pub(super) sockets: Option<super::resolver::Sockets>,
     /// Probes rest meanwhile.
     pub(super) paused: bool,
 }
@@ -60,6 +62,7 @@ impl Supervisor {
         match task.as_ref().map(|task| task.status()) {
             Some(status @ (Status::Running | Status::Paused | Status::Pausing)) => {
                 self.note_pause(id, status != Status::Running);
+                self.serve_names(&container, &record, true).await?;
                 match label(&container, DESIRED) {
                     STOPPING => self.finish_stop(id).await?,
                     STARTING => self.finish_start(id).await?,
@@ -112,8 +115,9 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Health checks stop.
+    /// Health checks stop, and nobody finds it any more.
     fn rest(&self, id: &str) {
+        self.names().rest(id);
         if let Some(unit) = self.state().units.get_mut(id) {
             unit.health = None;
         }
@@ -219,7 +223,10 @@ impl Supervisor {
     }
 
     /// Gets everything ready that a container needs before its process runs.
-    pub(crate) async fn prepare(self: &Arc<Self>, _id: &str) -> Result<()> {
-        Ok(())
+    pub(crate) async fn prepare(self: &Arc<Self>, id: &str) -> Result<()> {
+        match optional(self.core.find_own(id).await)? {
+            Some((container, record)) => self.serve_names(&container, &record, false).await,
+            None => Ok(()),
+        }
     }
 }
