@@ -67,6 +67,22 @@ impl Wanted {
     }
 }
 
+impl Scene {
+    /// Observes anew, for a look.
+    pub(crate) async fn look_again(&mut self, wanted: Wanted) -> anyhow::Result<()> {
+        self.observed = self.runtime.observe(&query(&self.project, wanted)).await?;
+        Ok(())
+    }
+
+    /// Takes the lock again and observes anew, for a further change.
+    pub(crate) async fn take_again(&mut self, context: &Context<'_>, wanted: Wanted) -> anyhow::Result<()> {
+        if self.lock.is_none() {
+            self.lock = context.lock(&self.project.name, wanted.change).await;
+        }
+        self.look_again(wanted).await
+    }
+}
+
 impl<'a> Context<'a> {
     /// An option or variable that both the command line and the environment may set.
     pub(crate) fn setting(&self, option: Option<&'a str>, variable: &str) -> Option<&'a str> {

@@ -58,7 +58,7 @@ pub(crate) fn dispatch(
         Verb::Cp(arguments) => block_on(commands::cp::run(context, &arguments))?,
         Verb::Alpha { command: AlphaVerb::Viz(arguments) } => commands::viz::run(context, &arguments),
         Verb::Alpha { command: AlphaVerb::Generate(_) } => not_yet("alpha generate"),
-        Verb::Watch(_) => not_yet("watch"),
+        Verb::Watch(arguments) => block_on(commands::watch::run(context, &arguments))?,
         Verb::Publish(_) => not_yet("publish"),
     }
 }

@@ -30,6 +30,7 @@ mod table;
 mod template;
 mod terminal;
 mod time_format;
+mod watching;
 mod words;
 
 use std::process::ExitCode;

@@ -10,8 +10,8 @@ use compose_runtime::port::Reader;
 use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 
-use crate::dockerignore::Ignore;
 use crate::error;
+use compose_runtime::dockerignore::Ignore;
 
 const PIECE: usize = 128 * 1024;
 

@@ -14,7 +14,6 @@ mod containers;
 pub mod context;
 mod context_archive;
 mod create_body;
-mod dockerignore;
 pub mod endpoint;
 mod error;
 mod frames;

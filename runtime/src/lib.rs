@@ -6,6 +6,7 @@
 
 mod copy_in;
 mod dispatch;
+pub mod dockerignore;
 pub mod error;
 pub mod event;
 pub mod executor;

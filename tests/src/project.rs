@@ -1,13 +1,15 @@
 //! A throw-away project: a folder, a name of its own, and the program run in it.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use crate::engine::{ContainerState, Engine, setting};
+use crate::wait::eventually;
 
 /// Longest time that one run of the program may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -288,8 +290,8 @@ pub struct Running {
     command: String,
     /// The process.
     pub child: Child,
-    stdout: Option<mpsc::Receiver<Vec<u8>>>,
-    stderr: Option<mpsc::Receiver<Vec<u8>>>,
+    stdout: Option<Collected>,
+    stderr: Option<Collected>,
 }
 
 impl Running {
@@ -305,15 +307,32 @@ impl Running {
         if status.success() { Ok(()) } else { Err(format!("kill -{signal} failed")) }
     }
 
+    /// Waits until standard output or error hold the text.
+    ///
+    /// # Errors
+    /// When they do not in time, or the program ends before.
+    pub fn says(&self, text: &str, limit: Duration) -> Result<(), String> {
+        let streams: Vec<&Collected> = [&self.stdout, &self.stderr].into_iter().flatten().collect();
+        let all = || streams.iter().map(|stream| stream.text()).collect::<Vec<_>>().join("\n--- stderr\n");
+        eventually(limit, || {
+            let ended = streams.iter().all(|stream| stream.ended());
+            match all() {
+                said if said.contains(text) => Ok(Ok(())),
+                said if ended => Ok(Err(format!("{} ended without {text:?}:\n{said}", self.command))),
+                said => Err(format!("{} does not say {text:?}:\n{said}", self.command)),
+            }
+        })?
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
     /// When it does not end in time; it is killed then.
     pub fn finish(mut self, limit: Duration) -> Result<Run, String> {
         // The pipes end with the process, which makes their readers the clock.
-        let stdout = self.stdout.take().map(|reader| reader.recv_timeout(limit));
-        let stderr = self.stderr.take().map(|reader| reader.recv_timeout(limit));
-        let (Some(Ok(stdout)), Some(Ok(stderr))) = (stdout, stderr) else {
+        let stdout = self.stdout.take().map(|reader| reader.end(limit));
+        let stderr = self.stderr.take().map(|reader| reader.end(limit));
+        let (Some(Some(stdout)), Some(Some(stderr))) = (stdout, stderr) else {
             let _ = self.child.kill();
             let _ = self.child.wait();
             return Err(format!("no end after {} s", limit.as_secs()));
@@ -328,14 +347,48 @@ impl Running {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
+/// What a pipe has given so far.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    ended: mpsc::Receiver<()>,
+    over: Cell<bool>,
+}
+
+impl Collected {
+    fn text(&self) -> String {
+        self.bytes.lock().map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    fn ended(&self) -> bool {
+        if matches!(self.ended.try_recv(), Ok(()) | Err(mpsc::TryRecvError::Disconnected)) {
+            self.over.set(true);
+        }
+        self.over.get()
+    }
+
+    /// Everything, once the pipe has ended; `None` if it does not in time.
+    fn end(self, limit: Duration) -> Option<Vec<u8>> {
+        if !self.ended() && self.ended.recv_timeout(limit).is_err() {
+            return None;
+        }
+        self.bytes.lock().ok().map(|mut bytes| std::mem::take(&mut *bytes))
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> Collected {
+    let (sender, ended) = mpsc::channel();
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let target = Arc::clone(&bytes);
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        let _ = sender.send(bytes);
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
+            if let (Ok(mut target), Some(read)) = (target.lock(), buffer.get(..length)) {
+                target.extend_from_slice(read);
+            }
+        }
+        let _ = sender.send(());
     });
-    receiver
+    Collected { bytes, ended, over: Cell::new(false) }
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -22,6 +22,7 @@ use crate::output::ProgressMode;
 use crate::progress::board::{Line, Status};
 use crate::progress::wording;
 use crate::signals::Interrupts;
+use crate::watching::{WatchOptions, Watching};
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -152,9 +153,6 @@ fn check(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.no_build && arguments.watch {
         bail!("--no-build and --watch are incompatible");
     }
-    if arguments.watch {
-        bail!("up --watch is not supported yet; run `compose up -d` again after a change");
-    }
     Ok(())
 }
 
@@ -221,6 +219,11 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         return Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS });
     }
     let shown = shown_services(&scene.project, arguments)?;
+    // Before anything is built, so that a change meanwhile is acted on.
+    let mut watching = match arguments.watch {
+        true => Some(Watching::begin(context, &scene.project, watch_options(context, &scene, arguments, &up))?),
+        false => None,
+    };
     let mut attached = Attached::begin(context, &scene, arguments, shown).await?;
     let manner = Manner { yields_to_logs: true, ..manner };
     let result = carry_out(context, &mut scene, Intent::Up(up), &manner, &mut interrupts, &mut attached).await;
@@ -236,7 +239,18 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     if changed.interrupted {
         return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
     }
+    if let Some(watching) = &watching {
+        scene.lock = None;
+        watching.initial_sync(context, &mut scene, None).await?;
+        watching.say(context, "Watch enabled")?;
+    }
     loop {
+        let batch = async {
+            match &mut watching {
+                Some(watching) => watching.batch().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             notice = attached.follower.notices.recv() => match notice {
                 Some(Notice::Exited { service, code, .. }) => {
@@ -246,15 +260,36 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                         return attached.stop(context, &mut scene, &mut interrupts, arguments, Some(code)).await;
                     }
                 }
+                // Told while containers were being replaced, it is out of date.
+                Some(Notice::AllEnded) if watching.is_some() && attached.runs(&mut scene).await? => {}
                 Some(Notice::AllEnded) | None => {
                     attached.follower.finish().await?;
                     return Ok(ExitStatus::SUCCESS);
                 }
             },
+            batch = batch => {
+                let Some(watching) = &watching else { continue };
+                if watching.act(context, &mut scene, batch?, &mut interrupts, &mut attached).await? {
+                    return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
+                }
+            }
             _ = interrupts.next() => {
                 return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
             }
         }
+    }
+}
+
+/// How the sources are watched while `up` is attached.
+fn watch_options(context: &Context<'_>, scene: &Scene, arguments: &Arguments, up: &Up) -> WatchOptions {
+    let (on, off) =
+        if context.output.colour_on_stdout() && !arguments.no_color { ("\u{1b}[92m", "\u{1b}[0m") } else { ("", "") };
+    WatchOptions {
+        prune: true,
+        quiet: arguments.quiet_build,
+        builder: scene.project.environment.get("BUILDX_BUILDER").cloned().unwrap_or_default(),
+        scale: up.scale.clone(),
+        prefix: format!("{on}        ⦿ {off}"),
     }
 }
 
@@ -370,6 +405,13 @@ impl Attached {
             self.opened = true;
             self.follower.attach(self.names.iter().cloned().collect());
         }
+    }
+
+    /// Whether anything that is attached runs.
+    async fn runs(&self, scene: &mut Scene) -> anyhow::Result<bool> {
+        scene.look_again(Wanted::CONTAINERS).await?;
+        let mut containers = scene.observed.containers.iter();
+        Ok(containers.any(|container| self.tracked.contains(&container.service) && container.state.is_up()))
     }
 
     /// Stops what was attached, after a signal (`code` is `None`) or since a container ended.

@@ -29,6 +29,7 @@ mod sharing;
 mod up;
 mod volumes;
 mod waits;
+mod watch;
 
 use compose_tests::private_engine::PrivateEngine;
 use compose_tests::{CaseResult, Engine, Registry};
@@ -134,6 +135,7 @@ fn main() -> std::process::ExitCode {
         up::CASES,
         volumes::CASES,
         waits::CASES,
+        watch::CASES,
     ];
     let mut trials = Vec::new();
     for case in groups.iter().flat_map(|group| group.iter()) {

@@ -2,20 +2,24 @@
 //!
 //! The rules are not those of `.gitignore`: a pattern without a slash matches at the root only,
 //! the last pattern that matches wins, and `!` brings back what lies below a left-out directory.
+//! `ignore` and `include` of `develop.watch` have the same form.
 
-use compose_runtime::RuntimeError;
-use compose_runtime::error::Result;
+use crate::RuntimeError;
+use crate::error::Result;
 use regex::Regex;
 
 /// The patterns of a `.dockerignore` file.
-#[derive(Debug, Default)]
-pub(crate) struct Ignore {
+#[derive(Clone, Debug, Default)]
+pub struct Ignore {
     patterns: Vec<(Regex, bool)>,
 }
 
 impl Ignore {
     /// Reads patterns, one a line.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// A line is no pattern; the message names it.
+    pub fn parse(text: &str) -> Result<Self> {
         let mut patterns = Vec::new();
         for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             if line.starts_with('#') {
@@ -35,13 +39,21 @@ impl Ignore {
         Ok(Self { patterns })
     }
 
+    /// Whether there is no pattern at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
     /// Whether some pattern brings something back, so that left-out directories must be searched.
-    pub(crate) fn has_exceptions(&self) -> bool {
+    #[must_use]
+    pub fn has_exceptions(&self) -> bool {
         self.patterns.iter().any(|(_, back)| *back)
     }
 
     /// Whether a path (relative, with slashes) is left out.
-    pub(crate) fn leaves_out(&self, path: &str) -> bool {
+    #[must_use]
+    pub fn leaves_out(&self, path: &str) -> bool {
         let mut out = false;
         for (regex, back) in &self.patterns {
             if *back == out && matches(regex, path) {
