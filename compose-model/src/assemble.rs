@@ -56,6 +56,11 @@ pub trait Shape {
     /// All documents of a model (the project, or one included project) are merged: fills in
     /// defaults and checks values. Paths are resolved afterwards.
     fn complete(&self, tree: &mut Node, context: &ShapeContext<'_>, diagnostics: &mut Diagnostics);
+
+    /// Whether what is read is also judged; otherwise nothing is said about what is obsolete.
+    fn judges(&self) -> bool {
+        true
+    }
 }
 
 /// What a [`Shape`] may want to know.
@@ -198,9 +203,15 @@ impl Assembler<'_> {
                 }
             }
         }
+        let is_readable = !self.diagnostics.has_errors();
         let project_name = self.project_name(options, &working_directory, &inputs, &environment);
         let variable = Variable { text: Arc::from(project_name.as_str()), span: None };
         environment.insert("COMPOSE_PROJECT_NAME".to_owned(), variable);
+        let seen = environment.iter().map(|(name, variable)| (name.clone(), variable.text.to_string())).collect();
+        if options.no_interpolate {
+            // What is included fills in its lists from its own env file only.
+            environment.clear();
+        }
         let model = Model {
             directory: working_directory.clone(),
             prefix: working_directory.clone(),
@@ -210,7 +221,8 @@ impl Assembler<'_> {
             fill_environment: !options.no_interpolate,
         };
         let mut tree = None;
-        if !self.diagnostics.has_errors() {
+        // A bad name does not keep the other mistakes from being found.
+        if is_readable {
             tree = self.load_model(&model, inputs, &[]);
             let empty = tree.as_ref().and_then(Node::as_mapping).is_none_or(Mapping::is_empty);
             if empty && !self.diagnostics.has_errors() {
@@ -224,8 +236,6 @@ impl Assembler<'_> {
             let value = Node::text(project_name.as_str(), origin.clone());
             mapping.insert(Arc::from("name"), Entry { key: origin, value });
         }
-        let environment =
-            model.environment.iter().map(|(name, variable)| (name.clone(), variable.text.to_string())).collect();
         Assembled {
             tree,
             sources: self.sources,
@@ -234,7 +244,7 @@ impl Assembler<'_> {
             working_directory,
             files: read_files,
             environment_files,
-            environment,
+            environment: seen,
         }
     }
 
@@ -473,7 +483,8 @@ impl Assembler<'_> {
         };
         self.shape.canonical(&mut merged, &context, &mut self.diagnostics);
         if included.is_some() {
-            self.drop_version(&mut merged, path);
+            let warned = self.shape.judges();
+            self.drop_version(&mut merged, path, warned);
         }
         omit_empty(&mut merged);
         if complete {
@@ -484,10 +495,10 @@ impl Assembler<'_> {
         complete
     }
 
-    fn drop_version(&mut self, tree: &mut Node, path: &str) {
+    fn drop_version(&mut self, tree: &mut Node, path: &str, warned: bool) {
         let Some(mapping) = tree.as_mapping_mut() else { return };
         let Some(version) = mapping.shift_remove("version") else { return };
-        if self.versions.insert(path.to_owned()) {
+        if warned && self.versions.insert(path.to_owned()) {
             let message = format!(
                 "{path}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion"
             );

@@ -209,22 +209,25 @@ impl Check<'_> {
         let scale_differs = service.scale.zip(replicas).is_some_and(|(scale, replicas)| scale != replicas);
         distinct(scale_differs, "scale", "deploy.replicas");
         if let Some(limits) = limits {
-            let cpus = service.cpus != 0.0 && limits.cpus != 0.0 && service.cpus.to_bits() != limits.cpus.to_bits();
+            // A limit that is not written counts as another one, as soon as there are `limits`.
+            let cpus = service.cpus != 0.0 && service.cpus.to_bits() != limits.cpus.to_bits();
             distinct(cpus, "cpus", "deploy.resources.limits.cpus");
-            let memory = service.mem_limit.0 != 0 && limits.memory.0 != 0 && service.mem_limit != limits.memory;
+            let memory = service.mem_limit.0 != 0 && service.mem_limit != limits.memory;
             distinct(memory, "mem_limit", "deploy.resources.limits.memory");
-            let pids = service.pids_limit != 0 && limits.pids != 0 && service.pids_limit != limits.pids;
+            let pids = service.pids_limit != 0 && service.pids_limit != limits.pids;
             distinct(pids, "pids_limit", "deploy.resources.limits.pids");
         }
         if let Some(reservations) = reservations {
-            let memory = service.mem_reservation.0 != 0
-                && reservations.memory.0 != 0
-                && service.mem_reservation != reservations.memory;
+            let memory = service.mem_reservation.0 != 0 && service.mem_reservation != reservations.memory;
             distinct(memory, "mem_reservation", "deploy.resources.reservations.memory");
         }
         if service.scale.is_some_and(|scale| scale < 0) {
             let message = format!("services.{name}.scale: must be greater than or equal to 0");
             self.report("scale", message, &["services", name, "scale"]);
+        }
+        if replicas.is_some_and(|replicas| replicas < 0) {
+            let message = format!("services.{name}.deploy.replicas: must be greater than or equal to 0");
+            self.report("scale", message, &["services", name, "deploy", "replicas"]);
         }
         if service.replicas() > 1 && !service.container_name.is_empty() {
             let attribute = if service.scale.is_some() { "scale" } else { "deploy.replicas" };

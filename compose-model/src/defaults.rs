@@ -30,6 +30,10 @@ impl Shape for SpecificationShape {
         forms::canonicalise_as(tree, mode, diagnostics);
     }
 
+    fn judges(&self) -> bool {
+        !self.no_validation
+    }
+
     fn complete(&self, tree: &mut Node, _: &ShapeContext<'_>, diagnostics: &mut Diagnostics) {
         if diagnostics.has_errors() {
             return;

@@ -249,8 +249,17 @@ impl Diagnostics {
     /// Adds one. The same message at the same place is kept once for errors; warnings repeat as
     /// often as the reference repeats them.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if diagnostic.severity == Severity::Error && !self.seen.insert((diagnostic.span, diagnostic.message.clone())) {
-            return;
+        if diagnostic.severity == Severity::Error {
+            // A value of the wrong type is met by several stages, which word it differently.
+            if diagnostic.code == "type" && diagnostic.span.is_some() {
+                let mut at_or_behind = self.seen.range((diagnostic.span, String::new())..);
+                if at_or_behind.next().is_some_and(|(span, _)| *span == diagnostic.span) {
+                    return;
+                }
+            }
+            if !self.seen.insert((diagnostic.span, diagnostic.message.clone())) {
+                return;
+            }
         }
         self.items.push(diagnostic);
     }

@@ -93,22 +93,6 @@ impl Form {
     }
 }
 
-/// The kind of a value in the reference's words.
-fn go_kind(node: &Node) -> &'static str {
-    match &node.value {
-        Value::Mapping(_) => "map[string]interface {}",
-        Value::Sequence(_) => "[]interface {}",
-        Value::Scalar(scalar) => match scalar.typed {
-            Typed::Null => "<nil>",
-            Typed::Bool(_) => "bool",
-            Typed::Int(_) | Typed::Uint(_) => "int",
-            Typed::Float(_) => "float64",
-            Typed::Time => "time.Time",
-            Typed::Text => "string",
-        },
-    }
-}
-
 static FORMS: LazyLock<PathTable<Form>> = LazyLock::new(|| {
     let container = [
         ("env_file", Form::EnvFile),
@@ -186,6 +170,12 @@ pub fn canonicalise_as(tree: &mut Node, mode: Mode, diagnostics: &mut Diagnostic
         former_names(&mut service.value);
     }
     let Mode { lenient, unchecked } = mode;
+    if unchecked
+        && let Some(services) = tree.get("services")
+        && services.as_mapping().is_none()
+    {
+        diagnostics.push(Diagnostic::error("type", "services must be a mapping").at_origin(&services.origin));
+    }
     let mut walk = Walk { lenient, unchecked, diagnostics, path: String::new() };
     walk.node(tree, Some(&FORMS));
 }
@@ -256,7 +246,7 @@ impl Walk<'_> {
 
     fn apply(&mut self, form: Form, node: &mut Node) {
         if self.unchecked && !form.takes(node) {
-            let message = format!("{}: invalid type {} for {}", self.path, go_kind(node), form.word());
+            let message = format!("{}: invalid type {} for {}", self.path, node.go_kind(), form.word());
             self.diagnostics.push(Diagnostic::error("type", message).at_origin(&node.origin));
             return;
         }
@@ -338,11 +328,10 @@ impl Walk<'_> {
                 let Some(text) = node.as_str() else { return };
                 match mounts::parse(text) {
                     Ok(mount) => *node = mount.into_node(&origin),
-                    // Nothing can come of an empty one, whatever is filled in later.
-                    Err(message) if text.is_empty() => {
+                    // Variables are kept together, hence nothing good can come of it later either.
+                    Err(message) => {
                         self.diagnostics.push(Diagnostic::error("mount", message).at_origin(&node.origin));
                     }
-                    Err(message) => self.error(node, "mount", message),
                 }
             }
             Form::Ports => self.ports(node),
@@ -352,6 +341,7 @@ impl Walk<'_> {
 
     fn ports(&mut self, node: &mut Node) {
         let origin = node.origin.clone();
+        let untouched = if self.lenient { node.clone() } else { Node::null(origin.clone()) };
         let Some(items) = node.as_sequence_mut() else { return };
         let mut all = Vec::with_capacity(items.len());
         for item in std::mem::take(items) {
@@ -360,7 +350,7 @@ impl Walk<'_> {
                     Typed::Text | Typed::Int(_) | Typed::Uint(_) => scalar.to_text(),
                     Typed::Null if !self.unchecked => continue,
                     _ => {
-                        let message = format!("{}: invalid type {} for port", self.path, go_kind(&item));
+                        let message = format!("{}: invalid type {} for port", self.path, item.go_kind());
                         self.diagnostics.push(Diagnostic::error("port", message).at_origin(&item.origin));
                         continue;
                     }
@@ -375,8 +365,14 @@ impl Walk<'_> {
                     let origin = derived(&item.origin);
                     all.extend(mappings.into_iter().map(|mapping| mapping.into_node(&origin)));
                 }
-                Err(_) if self.lenient => all.push(item),
-                Err(message) => self.error(&item, "port", message),
+                // A variable may stand for what is missing; then no item is split, as in the reference.
+                Err(_) if self.lenient && item.as_str().is_some() => {
+                    *node = untouched;
+                    return;
+                }
+                Err(message) => {
+                    self.diagnostics.push(Diagnostic::error("port", message).at_origin(&item.origin));
+                }
             }
         }
         *node = Node::sequence(all, origin);

@@ -111,7 +111,12 @@ impl Assembler<'_> {
                     Some(own) if path_text::is_absolute(own) => (path_text::clean(own), path_text::clean(own)),
                     Some(own) => {
                         let directory = path_text::join(&model.directory, own);
-                        let prefix = path_text::relative(&model.directory, &directory);
+                        // The base of paths has to be there; else it is the directory above.
+                        let base = match self.files.kind(&directory) {
+                            Some(Kind::Directory) => directory.clone(),
+                            _ => path_text::directory(&directory),
+                        };
+                        let prefix = path_text::relative(&model.directory, &base);
                         (directory, prefix)
                     }
                 };

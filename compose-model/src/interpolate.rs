@@ -23,7 +23,9 @@ enum Cast {
 
 /// Attributes of anything that runs in a container; services and jobs share them.
 const SERVICE_CASTS: &[(&str, &str, Cast)] = &[
-    ("services.*.configs.*.mode", "jobs.*.configs.*.mode", Cast::Int),
+    ("services.*.build.no_cache", "jobs.*.build.no_cache", Cast::Bool),
+    ("services.*.build.privileged", "jobs.*.build.privileged", Cast::Bool),
+    ("services.*.build.pull", "jobs.*.build.pull", Cast::Bool),
     ("services.*.cpu_count", "jobs.*.cpu_count", Cast::Int64),
     ("services.*.cpu_percent", "jobs.*.cpu_percent", Cast::Float),
     ("services.*.cpu_period", "jobs.*.cpu_period", Cast::Int64),
@@ -250,8 +252,8 @@ fn place_of_variable(sources: &SourceMap, span: Span, name: &str) -> Span {
 /// The words of YAML 1.1 for booleans, with what to write today.
 fn old_boolean(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
-        "1" | "y" | "yes" | "on" => Some("true"),
-        "0" | "n" | "no" | "off" => Some("false"),
+        "y" | "yes" | "on" => Some("true"),
+        "n" | "no" | "off" => Some("false"),
         _ => None,
     }
 }

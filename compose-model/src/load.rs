@@ -195,5 +195,6 @@ fn active_profiles(options: &LoadOptions, project: &Project) -> Vec<String> {
         return options.profiles.clone();
     }
     let named = project.environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-    named.split(',').filter(|profile| !profile.is_empty()).map(str::to_owned).collect()
+    // Without any there is still the profile without a name, which a service may have.
+    named.split(',').map(str::to_owned).collect()
 }

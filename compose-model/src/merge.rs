@@ -444,7 +444,9 @@ enum Fault {
     NoTargetPort,
     NoMountTarget,
     NoEnvPath,
-    DeviceMapping(String),
+    NoDeviceTarget,
+    /// An item of `environment`, `labels` and the like that is no text.
+    NotText(&'static str),
 }
 
 impl Fault {
@@ -453,9 +455,8 @@ impl Fault {
             Self::NoTargetPort => ("missing-target", format!("service ports {place} is missing a target port")),
             Self::NoMountTarget => ("missing-target", format!("service volume {place} is missing a mount target")),
             Self::NoEnvPath => ("missing-path", format!("environment path attribute {place} is missing")),
-            Self::DeviceMapping(text) => {
-                ("device-mapping", format!("confusing device mapping, please use long syntax: {text}"))
-            }
+            Self::NoDeviceTarget => ("missing-target", format!("service device {place} is missing a mount target")),
+            Self::NotText(kind) => ("type", format!("{place}: unexpected type {kind}")),
         };
         Diagnostic::error(code, message).at_origin(origin)
     }
@@ -468,7 +469,10 @@ fn identity_of(item: &Node, identity: Identity) -> Result<Option<String>, Fault>
     let is_mapping = item.as_mapping().is_some();
     let scalar = item.as_scalar().filter(|scalar| !scalar.is_null()).map(Scalar::to_text);
     let key = match identity {
-        Identity::KeyValue => item.as_str().map(|text| text.split_once('=').map_or(text, |(key, _)| key).to_owned()),
+        Identity::KeyValue => {
+            let text = item.as_str().ok_or_else(|| Fault::NotText(item.go_kind()))?;
+            Some(text.split_once('=').map_or(text, |(key, _)| key).to_owned())
+        }
         Identity::Text => scalar.map(|text| text.to_string()),
         Identity::EnvFile if is_mapping => Some(text("path").ok_or(Fault::NoEnvPath)?.to_string()),
         Identity::EnvFile => scalar.map(|text| text.to_string()),
@@ -493,16 +497,13 @@ fn identity_of(item: &Node, identity: Identity) -> Result<Option<String>, Fault>
         Identity::Port => scalar.map(|text| text.to_string()),
         Identity::Volume if is_mapping => Some(text("target").ok_or(Fault::NoMountTarget)?.to_string()),
         Identity::Volume => scalar.and_then(|text| volume_target(&text)),
-        Identity::Device if is_mapping => text("target").or_else(|| text("source")).map(|target| target.to_string()),
+        Identity::Device if is_mapping => Some(text("target").ok_or(Fault::NoDeviceTarget)?.to_string()),
         Identity::Device => match scalar {
             None => None,
             Some(text) => {
-                let parts: Vec<&str> = text.split(':').collect();
-                match parts.as_slice() {
-                    [only] => Some((*only).to_owned()),
-                    [_, target] | [_, target, _] => Some((*target).to_owned()),
-                    _ => return Err(Fault::DeviceMapping(text.to_string())),
-                }
+                let mut parts = text.split(':');
+                let source = parts.next().unwrap_or_default();
+                Some(parts.next().unwrap_or(source).to_owned())
             }
         },
     };

@@ -170,10 +170,11 @@ fn implied_dependencies(workload: &mut Node) {
             continue;
         }
         let origin = derived(&origin);
-        let mut entries = vec![("condition", Scalar::text("service_started")), ("required", Scalar::bool(true))];
-        if restart {
-            entries.push(("restart", Scalar::bool(true)));
-        }
+        let entries = [
+            ("condition", Scalar::text("service_started")),
+            ("required", Scalar::bool(true)),
+            ("restart", Scalar::bool(restart)),
+        ];
         let value = mapping_of(&origin, entries);
         depends_on.insert(service.into(), Entry { key: origin, value });
     }

@@ -158,7 +158,7 @@ fn absolute(path: &str, base: Base<'_>) -> String {
 
 fn context(path: &str, base: Base<'_>) -> String {
     let path = expand_home(path, base);
-    if path.starts_with('/') { path } else { join(base, &path) }
+    if path.is_empty() || path.starts_with('/') { path } else { join(base, &path) }
 }
 
 fn any_system(path: &str, base: Base<'_>) -> String {

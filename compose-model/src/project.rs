@@ -430,6 +430,39 @@ macro_rules! plain {
     )*};
 }
 
+/// Structures whose fields are written even when they hold nothing.
+macro_rules! complete {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
+        #[allow(missing_docs)] // Each field is the attribute of the same name in the specification.
+        pub struct $name {
+            $(pub $field: $type,)*
+            #[serde(rename = "x-*", skip_serializing_if = "is_zero")]
+            pub extensions: Extensions,
+        }
+    )*};
+}
+
+complete! {
+    /// A device with a weight.
+    WeightDevice {
+        path: String,
+        weight: u16,
+    }
+    /// A device with a rate limit.
+    ThrottleDevice {
+        path: String,
+        rate: ByteSize,
+    }
+    /// `discrete_resource_spec`.
+    DiscreteResource {
+        kind: String,
+        value: i64,
+    }
+}
+
 plain! {
     /// `build`.
     Build {
@@ -482,16 +515,6 @@ plain! {
         device_write_bps: Vec<ThrottleDevice>,
         device_write_iops: Vec<ThrottleDevice>,
     }
-    /// A device with a weight.
-    WeightDevice {
-        path: String,
-        weight: u16,
-    }
-    /// A device with a rate limit.
-    ThrottleDevice {
-        path: String,
-        rate: ByteSize,
-    }
     /// A service's use of a secret or config.
     FileReference {
         source: String,
@@ -531,11 +554,6 @@ plain! {
     /// One `generic_resources` entry.
     GenericResource {
         discrete_resource_spec: Option<DiscreteResource>,
-    }
-    /// `discrete_resource_spec`.
-    DiscreteResource {
-        kind: String,
-        value: i64,
     }
     /// `deploy.restart_policy`.
     RestartPolicy {

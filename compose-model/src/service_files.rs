@@ -60,11 +60,9 @@ impl ServiceFiles<'_> {
             let mut read = Variables::new();
             for (index, path) in service.label_file.iter().enumerate() {
                 let place = ["services", name.as_str(), "label_file"];
-                let own = &service.labels;
-                let lookup = |variable: &str| {
-                    let value = own.get(variable).or_else(|| project.environment.get(variable));
-                    value.map(|text| Variable { text: text.as_str().into(), span: None })
-                };
+                // A label file sees the labels of the files before it, and no environment at all.
+                let earlier = read.clone();
+                let lookup = |variable: &str| earlier.get(variable).cloned();
                 self.read("label file", path, true, "", (&place, index), &lookup, &mut read);
             }
             for (label, value) in read {

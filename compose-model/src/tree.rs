@@ -326,6 +326,23 @@ impl Node {
         self.as_mapping_mut().and_then(|mapping| mapping.get_mut(key)).map(|entry| &mut entry.value)
     }
 
+    /// The kind of a value in the words of the reference, which are those of its language.
+    #[must_use]
+    pub(crate) fn go_kind(&self) -> &'static str {
+        match &self.value {
+            Value::Mapping(_) => "map[string]interface {}",
+            Value::Sequence(_) => "[]interface {}",
+            Value::Scalar(scalar) => match scalar.typed {
+                Typed::Null => "<nil>",
+                Typed::Bool(_) => "bool",
+                Typed::Int(_) | Typed::Uint(_) => "int",
+                Typed::Float(_) => "float64",
+                Typed::Time => "time.Time",
+                Typed::Text => "string",
+            },
+        }
+    }
+
     /// What kind of value it is, in the words of the reference's messages.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {

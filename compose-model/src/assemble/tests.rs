@@ -203,6 +203,7 @@ fn projects_include_others() {
                 ("/p/a/x.yaml", "services: {s: {image: $V, build: {context: .}}}"),
                 ("/p/b/y.yaml", "services: {s: {image: y$V}}"),
                 ("/p/e", "V=1"),
+                ("/p/c/there", ""),
             ],
             "{services: {s: {image: y1, build: {context: /p/c}}}, name: p}",
         ),

@@ -56,7 +56,7 @@ pub(super) fn container(service: &mut Service, fields: &Fields<'_>, diagnostics:
         extensions: file.extensions(),
     });
     service.extra_hosts = fields.hosts("extra_hosts", diagnostics);
-    service.group_add = fields.texts("group_add");
+    service.group_add = fields.names("group_add", diagnostics);
     service.gpus = device_requests(fields, "gpus", diagnostics);
     service.hostname = fields.text("hostname");
     service.image = fields.text("image");

@@ -100,14 +100,25 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A list of texts or whole numbers.
+    pub(super) fn names(&self, key: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
+        for (index, item) in self.node(key).and_then(Node::as_sequence).into_iter().flatten().enumerate() {
+            if item.as_scalar().is_some_and(|scalar| matches!(scalar.typed, Typed::Float(_))) {
+                let reason = "expected type 'string', got unconvertible type 'float64'";
+                self.mistake(&format!("{key}[{index}]"), item, reason, diagnostics);
+            }
+        }
+        self.texts(key)
+    }
+
     pub(super) fn optional_flag(&self, key: &str, diagnostics: &mut Diagnostics) -> Option<bool> {
         let node = self.node(key)?;
         let scalar = node.as_scalar()?;
         match scalar.typed {
             Typed::Bool(value) => Some(value),
             _ => match scalar.text.to_ascii_lowercase().as_str() {
-                "true" | "t" | "1" | "y" | "yes" | "on" => Some(true),
-                "false" | "f" | "0" | "n" | "no" | "off" | "" => Some(false),
+                "true" | "y" | "yes" | "on" => Some(true),
+                "false" | "n" | "no" | "off" => Some(false),
                 _ => {
                     self.mistake(key, node, &format!("invalid boolean: {}", scalar.text), diagnostics);
                     None
@@ -201,10 +212,11 @@ impl<'a> Fields<'a> {
         let scalar = node.as_scalar()?;
         let read = match scalar.typed {
             Typed::Int(value) => Some(value),
+            Typed::Float(_) => None,
             _ => i64::from_str_radix(&scalar.text, 8).ok(),
         };
         if read.is_none() {
-            self.mistake(key, node, &format!("'{}' is no octal file mode", scalar.text), diagnostics);
+            self.mistake(key, node, &format!("\"{}\" is no octal file mode", scalar.text), diagnostics);
         }
         read.map(FileMode)
     }
@@ -331,8 +343,8 @@ impl<'a> Fields<'a> {
 fn int_of(scalar: &Scalar) -> Option<i64> {
     match scalar.typed {
         Typed::Int(value) => Some(value),
-        #[allow(clippy::cast_possible_truncation)] // Checked to be whole; the range saturates.
-        Typed::Float(value) if value.fract() == 0.0 => Some(value as i64),
+        #[allow(clippy::cast_possible_truncation)] // As the reference does; the range saturates.
+        Typed::Float(value) if value.is_finite() => Some(value as i64),
         Typed::Bool(value) => Some(i64::from(value)),
         Typed::Text => {
             let text = scalar.text.trim();

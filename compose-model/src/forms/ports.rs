@@ -21,7 +21,10 @@ impl PortMapping {
         if !self.host_ip.is_empty() {
             entries.push(("host_ip", Scalar::text(self.host_ip)));
         }
-        entries.push(("target", Scalar::int(i64::from(self.target))));
+        // Port 0 counts as none, which is refused for want of a target.
+        if self.target != 0 {
+            entries.push(("target", Scalar::int(i64::from(self.target))));
+        }
         if !self.published.is_empty() {
             entries.push(("published", Scalar::text(self.published)));
         }

@@ -90,7 +90,8 @@ fn attributes_merge_by_their_rules() {
         (&["volumes: ['/a:/x', 'v:/y']", "volumes: ['/b:/x/:ro']"], "{volumes: [/b:/x/:ro, v:/y]}"),
         (&["volumes: [{type: bind}]"], "service volume services.a.volumes.[0] is missing a mount target"),
         (&["ports: [{published: 80}]"], "service ports services.a.ports.[0] is missing a target port"),
-        (&["devices: ['a:b:c:d']"], "confusing device mapping, please use long syntax: a:b:c:d"),
+        (&["environment: [{A: 1}]"], "services.a.environment.[0]: unexpected type map[string]interface {}"),
+        (&["labels: [a, 1]"], "services.a.labels.[1]: unexpected type int"),
         (&["ports: ['80:80', 81]", "ports: ['80:80', '82']"], "{ports: [80:80, 81, 82]}"),
         (
             &["ports: [{target: 80, published: '1', mode: a}]", "ports: [{target: 80, published: '1', mode: b}]"],
