@@ -75,7 +75,7 @@ impl Core {
     }
 
     /// Unpacks an archive into a directory of the container.
-    pub(crate) async fn put_files(&self, name: &str, path: &str, archive: Reader, keep_owner: bool) -> Result<()> {
+    pub(crate) async fn put_files(&self, name: &str, path: &str, archive: Reader) -> Result<()> {
         let mut reader = tokio_util::io::SyncIoBridge::new(archive);
         let path = path.to_owned();
         self.in_container(name, move |root| {
@@ -86,7 +86,7 @@ impl Core {
             let mut archive = tar::Archive::new(&mut reader);
             for entry in archive.entries().map_err(failed)? {
                 let mut entry = entry.map_err(failed)?;
-                unpack_entry(&root, &directory, &path, &mut entry, keep_owner).map_err(failed)?;
+                unpack_entry(&root, &directory, &path, &mut entry).map_err(failed)?;
             }
             Ok(())
         })
@@ -177,7 +177,6 @@ fn unpack_entry(
     directory: &File,
     base: &str,
     entry: &mut tar::Entry<'_, impl Read>,
-    keep_owner: bool,
 ) -> std::io::Result<()> {
     let path = entry.path()?.into_owned();
     let mut parts: Vec<String> = Vec::new();
@@ -206,7 +205,8 @@ fn unpack_entry(
     let header = entry.header();
     let mode = Mode::from_raw_mode(header.mode()? & 0o7777);
     let number = |value: std::io::Result<u64>| value.ok().and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
-    let owner = if keep_owner { (number(header.uid()), number(header.gid())) } else { (0, 0) };
+    // As with dockerd: the archive says whose they are.
+    let owner = (number(header.uid()), number(header.gid()));
     let (uid, gid) = (Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
     match header.entry_type() {
         tar::EntryType::Directory => {

@@ -528,6 +528,9 @@ impl Containers for Core {
 
     async fn pause(&self, container: &str) -> Result<()> {
         let (found, _) = self.find_own(container).await?;
+        if self.task(&found.id).await?.is_some_and(|task| task.status() == Status::Paused) {
+            return Err(RuntimeError::Conflict { message: format!("container {} is already paused", name_of(&found)) });
+        }
         let request = self.client.request(PauseTaskRequest { container_id: found.id });
         self.client.call("Tasks.Pause", self.client.tasks().pause(request)).await
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::http;
+use crate::{containerd, http};
 
 /// Which kind of engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +89,11 @@ impl Engine {
         let folder = setting("IMAGES").ok_or("COMPOSE_TEST_IMAGES is not set")?;
         // Cases may run in processes of their own: one imports, the others wait for it.
         let _turn = self.alone("images")?;
-        if !self.ctr(&["images", "ls", "-q"])?.contains("my-todo-app:latest") {
-            self.ctr(&["images", "import", &format!("{folder}/examples.tar")])?;
+        let there = self.ctr(&["images", "ls", "-q"])?;
+        for (archive, probe) in [("examples.tar", "my-todo-app:latest"), ("postgres.tar", "example/postgres:1")] {
+            if !there.contains(probe) {
+                self.ctr(&["images", "import", &format!("{folder}/{archive}")])?;
+            }
         }
         Ok(())
     }
@@ -129,7 +132,7 @@ impl Engine {
     /// The containerd namespace of the suite: one for each daemon, since daemons share runc's state.
     #[must_use]
     pub fn namespace(&self) -> String {
-        format!("compose-tests-{}", self.name)
+        setting("NAMESPACE").unwrap_or_else(|| "compose-tests".to_owned()) + "-" + &self.name
     }
 
     /// All containers that carry the project's label, one-offs included, sorted by name.
@@ -177,21 +180,13 @@ impl Engine {
             let inspect: Value = serde_json::from_str(&info).map_err(|error| error.to_string())?;
             let labels = strings(&inspect["Labels"]);
             let task = tasks.lines().find(|line| line.starts_with(id));
-            let state = match task.and_then(|line| line.split_whitespace().last()) {
-                Some("RUNNING") => "running",
-                Some("PAUSED") => "paused",
-                Some("CREATED") => "created",
-                _ if labels.keys().any(|key| key.ends_with("exit-code")) => "exited",
-                Some(_) => "exited",
-                None => "created",
-            };
+            let inspect = containerd::inspection(&inspect, task);
             found.push(ContainerState {
                 id: id.to_owned(),
                 name: labels.get("nerdctl/name").cloned().unwrap_or_default(),
                 service: labels.get("com.docker.compose.service").cloned().unwrap_or_default(),
-                state: state.to_owned(),
-                // Its process: another start is another process.
-                started_at: task.and_then(|line| line.split_whitespace().nth(1)).unwrap_or_default().to_owned(),
+                state: text(&inspect["State"]["Status"]),
+                started_at: text(&inspect["State"]["StartedAt"]),
                 labels,
                 inspect,
             });
@@ -216,21 +211,27 @@ impl Engine {
         }
     }
 
-    /// Names of networks that carry the project's label, sorted (Docker).
+    /// Names of networks that carry the project's label, sorted.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub fn networks(&self, project: &str) -> Result<Vec<String>, String> {
+        if !self.is_docker() {
+            return Ok(containerd::networks(self, project));
+        }
         let filter = http::encode(&format!("{{\"label\":[\"com.docker.compose.project={project}\"]}}"));
         let list = http::json(&self.socket, &format!("/networks?filters={filter}"))?;
         Ok(names(list.as_array(), "Name"))
     }
 
-    /// Names of volumes that carry the project's label, sorted (Docker).
+    /// Names of volumes that carry the project's label, sorted.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub fn volumes(&self, project: &str) -> Result<Vec<String>, String> {
+        if !self.is_docker() {
+            return Ok(containerd::volumes(self, project));
+        }
         let filter = http::encode(&format!("{{\"label\":[\"com.docker.compose.project={project}\"]}}"));
         let list = http::json(&self.socket, &format!("/volumes?filters={filter}"))?;
         Ok(names(list["Volumes"].as_array(), "Name"))
@@ -238,6 +239,9 @@ impl Engine {
 
     /// Removes everything that carries the project's label, whatever state it is in.
     pub fn wipe(&self, project: &str) {
+        if !self.is_docker() {
+            containerd::wipe(self, project);
+        }
         for container in self.containers(project).unwrap_or_default() {
             match self.kind {
                 Kind::Docker => {
@@ -260,11 +264,14 @@ impl Engine {
         }
     }
 
-    /// Runs the Docker CLI against this engine.
+    /// Runs the Docker CLI against this engine, or does what it would do on containerd.
     ///
     /// # Errors
     /// When it fails; the message is its standard error.
     pub fn docker(&self, arguments: &[&str]) -> Result<String, String> {
+        if !self.is_docker() {
+            return containerd::other_tool(self, arguments);
+        }
         let output = Command::new("docker")
             .args(["-H", &format!("unix://{}", self.socket)])
             .args(arguments)

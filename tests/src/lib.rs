@@ -9,10 +9,12 @@
 //! | `COMPOSE_TEST_DOCKER20`, `COMPOSE_TEST_DOCKER28` | `unix://` address of a Docker engine |
 //! | `COMPOSE_TEST_DOCKER20_PORTS`, ... | host at which its published ports answer |
 //! | `COMPOSE_TEST_CONTAINERD1`, `COMPOSE_TEST_CONTAINERD2` | socket path of a containerd |
+//! | `COMPOSE_TEST_NAMESPACE` | begin of the containerd namespace's name (`compose-tests`) |
 //! | `COMPOSE_TEST_IMAGES` | folder with the image archives |
 //! | `COMPOSE_TEST_BINARY` | the program under test |
 //! | `COMPOSE_TEST_REFERENCE` | Docker Compose itself, to prove the suite and for interoperability |
 
+pub mod containerd;
 pub mod engine;
 pub mod http;
 pub mod private_engine;

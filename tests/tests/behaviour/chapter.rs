@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually, http};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     every_command_of_the_chapter_works_on_one_project,
     a_single_service_joins_an_external_network_written_the_old_way,
     the_gallery_runs_with_an_ephemeral_and_a_fixed_port,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     healthy_dependency_is_waited_for,
     unhealthy_dependency_fails_with_evidence,
     completed_dependency_is_waited_for,

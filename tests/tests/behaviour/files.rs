@@ -2,7 +2,7 @@
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     secret_file_is_mounted_where_the_file_says,
     secrets_and_configs_come_from_variables_and_text,
     owner_and_mode_are_honoured,

@@ -63,12 +63,12 @@ pub enum Needs {
     Reference,
 }
 
-/// The cases of one file: a name that is a sentence, and a function.
+/// The cases of one file: a name that is a sentence, and a function; in groups by what they need.
 #[macro_export]
 macro_rules! cases {
-    ($needs:ident: $($name:ident),* $(,)?) => {
+    ($($needs:ident: $($name:ident),* $(,)?);+ $(;)?) => {
         pub(crate) const CASES: &[$crate::Case] = &[
-            $($crate::Case { name: concat!(module_path!(), "::", stringify!($name)), run: $name, needs: $crate::Needs::$needs },)*
+            $($($crate::Case { name: concat!(module_path!(), "::", stringify!($name)), run: $name, needs: $crate::Needs::$needs },)*)*
         ];
     };
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually, http};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     services_reach_each_other_by_name,
     replicas_share_one_name_with_all_addresses,
     aliases_and_static_addresses_are_given,

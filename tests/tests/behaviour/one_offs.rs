@@ -6,16 +6,17 @@ use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually};
 
 use crate::up::TWO;
 
-crate::cases! { Docker:
+crate::cases! { Any:
     run_publishes_ports_only_when_asked,
     run_takes_name_labels_volumes_and_user,
     run_entrypoint_drops_the_command,
-    run_is_ended_by_signals,
     run_with_quick_output_loses_nothing,
     detached_run_with_rm_removes_itself,
     exec_chooses_the_replica,
     cp_reaches_every_replica,
-    cp_copies_folders_and_into_created_containers,
+    cp_copies_folders_and_into_created_containers;
+    Docker:
+    run_is_ended_by_signals,
 }
 
 fn run_publishes_ports_only_when_asked(engine: &Engine) -> CaseResult {

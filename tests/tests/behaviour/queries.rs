@@ -6,7 +6,7 @@ use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually};
 
 use crate::up::TWO;
 
-crate::cases! { Docker:
+crate::cases! { Any:
     port_tells_where_a_port_is_published,
     events_tell_what_happens,
     wait_blocks_and_returns_the_code,

@@ -7,17 +7,18 @@ use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
 use crate::up::TWO;
 
-crate::cases! { Docker:
+crate::cases! { Any:
     two_first_ups_at_once_end_in_one_project,
     a_foreign_container_with_the_name_is_left_alone,
     a_name_used_twice_in_the_file_is_refused,
-    a_network_with_a_foreign_container_stays,
     a_network_made_by_hand_is_used_and_kept,
     names_of_networks_and_volumes_are_honoured,
     orphans_are_ignored_or_removed_by_the_environment,
     one_service_is_taken_down_alone,
     external_volumes_stay,
-    projects_do_not_touch_each_other,
+    projects_do_not_touch_each_other;
+    Docker:
+    a_network_with_a_foreign_container_stays,
 }
 
 /// Removes what a case made by hand.

@@ -2,7 +2,7 @@
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     named_volume_keeps_its_data_until_down_volumes,
     anonymous_volume_is_carried_over_unless_renewed,
     bind_mounts_show_host_files,

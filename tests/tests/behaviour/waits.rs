@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     a_dependency_without_health_check_is_named,
     a_dependency_that_exits_is_named_with_its_code,
     every_replica_of_a_dependency_must_be_healthy,

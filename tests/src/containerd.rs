@@ -1,0 +1,225 @@
+//! What a bare containerd has, in the Docker Engine's words, so that one suite fits both: what the
+//! program keeps in containers' records, and networks and volumes in nerdctl's places.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use crate::engine::Engine;
+
+const RECORD: &str = "dev.compose.containerd/record";
+const STATE: &str = "dev.compose.containerd/";
+
+/// A container's inspection as the Docker Engine would give it, from `ctr containers info` and its
+/// line of `ctr tasks ls`.
+#[must_use]
+pub fn inspection(info: &Value, task: Option<&str>) -> Value {
+    let record = info["Extensions"][RECORD]["value"].as_str().unwrap_or_default();
+    let record = base64::engine::general_purpose::STANDARD.decode(record).unwrap_or_default();
+    let record: Value = serde_json::from_slice(&record).unwrap_or_default();
+    let label = |key: &str| info["Labels"][format!("{STATE}{key}")].as_str().unwrap_or_default();
+    let mut words = task.unwrap_or_default().split_whitespace().skip(1);
+    let pid = words.next().and_then(|word| word.parse::<i64>().ok()).unwrap_or(0);
+    let status = match words.next() {
+        Some("RUNNING") => "running",
+        Some("PAUSED") => "paused",
+        Some("CREATED") => "created",
+        _ if label("restarting") == "true" => "restarting",
+        _ if label("started-at").is_empty() => "created",
+        _ => "exited",
+    };
+    let mut networks = serde_json::Map::new();
+    for (name, attached) in record["attached"].as_object().into_iter().flatten() {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let hash = text(&attached["network"]["nerdctlLabels"]["com.docker.compose.config-hash"]);
+        // nerdctl's identity comes from the name alone: one that was replaced has another hash.
+        let id = format!("{}-{hash}", text(&attached["network"]["nerdctlID"])).trim_end_matches('-').to_owned();
+        networks.insert(name.clone(), json!({ "NetworkID": id, "IPAddress": attached["address"] }));
+    }
+    let mut ports = serde_json::Map::new();
+    for port in record["published"].as_array().into_iter().flatten() {
+        let key = format!("{}/{}", port["target"], port["protocol"].as_str().unwrap_or_default());
+        ports.insert(key, json!([{ "HostIp": port["host_ip"], "HostPort": port["published"].to_string() }]));
+    }
+    let mode = match record["network_mode"].as_str() {
+        Some("networks") => record["networks"][0]["network"].clone(),
+        _ => record["network_mode"].clone(),
+    };
+    let policy = match &record["restart"] {
+        Value::String(word) if word == "Always" => "always",
+        Value::String(word) if word == "UnlessStopped" => "unless-stopped",
+        Value::Object(_) => "on-failure",
+        _ => "no",
+    };
+    // No check is the same as a disabled one.
+    let test = match &record["healthcheck"] {
+        Value::Null => json!(["NONE"]),
+        check => check["test"].clone(),
+    };
+    json!({
+        "State": {
+            "Status": status, "Running": status == "running", "Pid": pid,
+            "ExitCode": label("exit-code").parse::<i64>().unwrap_or(0),
+            "StartedAt": label("started-at"),
+            "Health": { "Status": label("health") },
+        },
+        "RestartCount": label("restart-count").parse::<i64>().unwrap_or(0),
+        "HostConfig": { "NetworkMode": mode, "RestartPolicy": { "Name": policy } },
+        "Config": { "Env": record["environment"], "Healthcheck": { "Test": test }, "Hostname": record["hostname"] },
+        "NetworkSettings": { "Networks": networks, "Ports": ports },
+    })
+}
+
+fn read(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+fn networks_directory(engine: &Engine) -> PathBuf {
+    Path::new("/etc/cni/net.d").join(engine.namespace())
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+/// Networks of a project, sorted.
+#[must_use]
+pub fn networks(engine: &Engine, project: &str) -> Vec<String> {
+    let all = entries(&networks_directory(engine));
+    let own = |network: &Value| network["nerdctlLabels"]["com.docker.compose.project"] == project;
+    let own = all.iter().filter_map(|path| read(path)).filter(own);
+    let mut names: Vec<String> = own.filter_map(|network| Some(network["name"].as_str()?.to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// Volumes of a project, sorted.
+#[must_use]
+pub fn volumes(engine: &Engine, project: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for root in entries(Path::new("/var/lib/nerdctl")) {
+        for volume in entries(&root.join("volumes").join(engine.namespace())) {
+            let labels = read(&volume.join("volume.json")).map(|description| description["Labels"].clone());
+            let own = labels.is_some_and(|labels| labels["com.docker.compose.project"] == project);
+            if let Some(name) = volume.file_name().filter(|_| own) {
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+    }
+    names.sort();
+    names
+}
+
+/// What cases do with the Docker CLI beside the program, done as nerdctl would do it.
+///
+/// # Errors
+/// When it fails, or is not known here.
+pub fn other_tool(engine: &Engine, arguments: &[&str]) -> Result<String, String> {
+    match arguments {
+        ["network", "create", name] => create_network(engine, name),
+        ["network", "inspect", name] => inspect_network(engine, name).map(|network| network.to_string()),
+        ["network", "inspect", "-f", "{{.Id}}", name] => {
+            Ok(inspect_network(engine, name)?["nerdctlID"].as_str().unwrap_or_default().to_owned())
+        }
+        ["network", "rm", name] => {
+            let bridge = inspect_network(engine, name)?["plugins"][0]["bridge"].clone();
+            let _ = Command::new("ip").args(["link", "del", bridge.as_str().unwrap_or_default()]).output();
+            std::fs::remove_file(path_of(engine, name)).map_err(|error| format!("{name}: {error}"))?;
+            Ok(String::new())
+        }
+        ["create", "--name", name, image, command] => {
+            // As nerdctl would make it: without our record.
+            let id = format!("{:0>64}", name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>());
+            let id = &id[id.len() - 64..];
+            let (label, image) = (format!("nerdctl/name={name}"), format!("docker.io/library/{image}:latest"));
+            engine.ctr(&["containers", "create", "--label", &label, &image, id, command])?;
+            Ok(id.to_owned())
+        }
+        ["inspect", "-f", "{{.Id}} {{.State.Status}}", name] => Ok(format!("{} created", named(engine, name)?)),
+        ["rm", "-f", name] => engine.ctr(&["containers", "rm", &named(engine, name)?]),
+        ["volume", "create", name] => {
+            let data = volume(engine, name)?.join("_data");
+            std::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
+            std::fs::write(data.with_file_name("volume.json"), "{}").map_err(|error| error.to_string())?;
+            Ok((*name).to_owned())
+        }
+        ["volume", "inspect", rest @ ..] => {
+            let name = rest.last().ok_or("which volume?")?;
+            let description = read(&volume(engine, name)?.join("volume.json")).ok_or("no such volume")?;
+            let label = rest.iter().find_map(|word| word.split('"').nth(1));
+            Ok(label
+                .map_or(String::new(), |label| description["Labels"][label].as_str().unwrap_or_default().to_owned()))
+        }
+        ["volume", "rm", name] => {
+            std::fs::remove_dir_all(volume(engine, name)?).map_err(|error| error.to_string())?;
+            Ok(String::new())
+        }
+        _ => Err(format!("{arguments:?} is not known on containerd")),
+    }
+}
+
+/// The identity of a container by nerdctl's label.
+fn named(engine: &Engine, name: &str) -> Result<String, String> {
+    let id = engine.ctr(&["containers", "ls", "-q", &format!("labels.\"nerdctl/name\"==\"{name}\"")])?;
+    if id.trim().is_empty() { Err(format!("no such container: {name}")) } else { Ok(id.trim().to_owned()) }
+}
+
+/// The directory of a volume: nerdctl's, by the digest of the socket's path.
+fn volume(engine: &Engine, name: &str) -> Result<PathBuf, String> {
+    let script = format!("printf %s '{}' | sha256sum", engine.socket);
+    let output = Command::new("sh").args(["-c", &script]).output().map_err(|error| error.to_string())?;
+    let digest = String::from_utf8_lossy(&output.stdout).chars().take(8).collect::<String>();
+    Ok(Path::new("/var/lib/nerdctl").join(digest).join("volumes").join(engine.namespace()).join(name))
+}
+
+fn path_of(engine: &Engine, name: &str) -> PathBuf {
+    networks_directory(engine).join(format!("nerdctl-{name}.conflist"))
+}
+
+fn inspect_network(engine: &Engine, name: &str) -> Result<Value, String> {
+    read(&path_of(engine, name)).ok_or_else(|| format!("no such network: {name}"))
+}
+
+fn create_network(engine: &Engine, name: &str) -> Result<String, String> {
+    if inspect_network(engine, name).is_ok() {
+        return Err(format!("network {name} is there already"));
+    }
+    // A number of its own: FNV-1a over engine and name.
+    let number = format!("{}/{name}", engine.name)
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let id = format!("{number:08x}{:056x}", 0);
+    let subnet = format!("10.98.{}.0/24", number % 250);
+    let network = json!({
+        "cniVersion": "1.0.0", "name": name, "nerdctlID": id, "nerdctlLabels": {},
+        "plugins": [
+            { "type": "bridge", "bridge": format!("br-{number:08x}"), "isGateway": true, "ipMasq": true,
+              "hairpinMode": true,
+              "ipam": { "type": "host-local", "ranges": [[{ "subnet": subnet }]],
+                        "routes": [{ "dst": "0.0.0.0/0" }] } },
+            { "type": "portmap", "capabilities": { "portMappings": true } },
+            { "type": "firewall", "ingressPolicy": "same-bridge" },
+            { "type": "tuning" },
+        ],
+    });
+    let path = path_of(engine, name);
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(networks_directory(engine)).map_err(failed)?;
+    std::fs::write(&path, network.to_string()).map_err(failed)?;
+    Ok(id)
+}
+
+/// Removes a project as a user would, with everything on the machine that belongs to it.
+pub fn wipe(engine: &Engine, project: &str) {
+    let Some(program) = crate::engine::setting("BINARY") else { return };
+    let _ = Command::new(program)
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(engine.environment())
+        .current_dir("/")
+        .args(["-p", project, "down", "--volumes", "--remove-orphans", "--timeout", "0"])
+        .stdin(std::process::Stdio::null())
+        .output();
+}
