@@ -152,8 +152,23 @@ impl Core {
         let _lock = self.plugin_lock().await?;
         self.call(id, &namespace, "lo", String::new()).add(&loopback).await?;
         for (index, endpoint) in record.networks.clone().into_iter().enumerate() {
-            let attachment = self.attach(id, &namespace, &format!("eth{index}"), &endpoint).await?;
-            record.attached.insert(endpoint.network.as_str().to_owned(), attachment);
+            let interface = format!("eth{index}");
+            let network = endpoint.network.as_str().to_owned();
+            // The same address as before, if nobody has it now.
+            let again = record.addresses.get(&network).filter(|_| endpoint.ipv4_address.is_empty());
+            let again = again.map(|address| EndpointSpec { ipv4_address: address.clone(), ..endpoint.clone() });
+            let attachment = match again {
+                Some(again) => match self.attach(id, &namespace, &interface, &again).await {
+                    Ok(attachment) => attachment,
+                    Err(error) => {
+                        tracing::info!(container = id, %error, "another address than before");
+                        self.attach(id, &namespace, &interface, &endpoint).await?
+                    }
+                },
+                None => self.attach(id, &namespace, &interface, &endpoint).await?,
+            };
+            record.addresses.insert(network.clone(), attachment.address.clone());
+            record.attached.insert(network, attachment);
         }
         Ok(())
     }

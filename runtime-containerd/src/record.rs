@@ -85,6 +85,8 @@ pub(crate) struct Record {
     /// Files that are copied in, to copy them again when a reboot has taken them. A secret's
     /// content is never here.
     pub(crate) files: Vec<FileSpec>,
+    /// The last address in each network, to be asked for again when the machine has been started.
+    pub(crate) addresses: BTreeMap<String, String>,
     /// Results of the network plug-ins by network, for detaching.
     pub(crate) attached: BTreeMap<String, crate::cni::Attachment>,
 }

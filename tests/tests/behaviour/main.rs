@@ -6,6 +6,7 @@ mod attached;
 mod bad_input;
 mod chapter;
 mod configuration;
+mod containerd_restart;
 mod dependencies;
 mod down;
 mod economy;
@@ -53,6 +54,8 @@ pub enum Needs {
     Any,
     /// A Docker engine of its own, which it stops.
     PrivateEngine,
+    /// A containerd of its own, which it stops.
+    PrivateContainerd,
     /// None: what happens before an engine is spoken to. Runs once.
     Once,
     /// What containerd does not give yet: networks, ports, health checks, restart policies.
@@ -84,6 +87,7 @@ impl Needs {
             Self::PrivateEngine if !PrivateEngine::is_possible() => Some("needs the program `dockerd`"),
             Self::Registry if !engine.is_docker() => Some("needs an engine that pulls and pushes"),
             Self::Registry if !Registry::is_possible() => Some("needs the program `docker-registry`"),
+            Self::PrivateContainerd if engine.is_docker() => Some("stops a private containerd"),
             Self::Docker if !engine.is_docker() => Some("needs what the containerd backend does not declare"),
             Self::Reference if !engine.is_docker() => Some("the reference drives Docker engines only"),
             Self::Reference if compose_tests::engine::setting("REFERENCE").is_none() => {
@@ -112,6 +116,7 @@ fn main() -> std::process::ExitCode {
         bad_input::CASES,
         chapter::CASES,
         configuration::CASES,
+        containerd_restart::CASES,
         dependencies::CASES,
         down::CASES,
         economy::CASES,
