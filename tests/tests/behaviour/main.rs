@@ -13,6 +13,7 @@ mod economy;
 mod engine_restart;
 mod exec_and_run;
 mod files;
+mod flags;
 mod images;
 mod interoperability;
 mod interruption;
@@ -123,6 +124,7 @@ fn main() -> std::process::ExitCode {
         engine_restart::CASES,
         exec_and_run::CASES,
         files::CASES,
+        flags::CASES,
         images::CASES,
         interoperability::CASES,
         interruption::CASES,
