@@ -5,6 +5,7 @@
 mod attached;
 mod bad_input;
 mod chapter;
+mod chapter_commands;
 mod configuration;
 mod containerd_restart;
 mod dependencies;
@@ -116,6 +117,7 @@ fn main() -> std::process::ExitCode {
         attached::CASES,
         bad_input::CASES,
         chapter::CASES,
+        chapter_commands::CASES,
         configuration::CASES,
         containerd_restart::CASES,
         dependencies::CASES,
