@@ -580,11 +580,14 @@ impl Containers for Core {
         let found = self.find(container).await?;
         if let Some(task) = self.task(&found.id).await?
             && !matches!(task.status(), Status::Created)
-            && let Some(code) = self.wait_task(&found.id).await?
+            && let Ok(Some(code)) = self.wait_task(&found.id).await
         {
             self.reap(&found.id).await?;
             return Ok(code);
         }
+        // Somebody else has taken the task away, perhaps under our hands: once its lock is free,
+        // the end is written down.
+        self.reap(&found.id).await?;
         // Its end was recorded by whoever reaped it; a container that is gone ended somehow.
         let now = optional(self.find(&found.id).await)?;
         Ok(now.as_ref().and_then(|now| label(now, EXIT_CODE).parse().ok()).unwrap_or(0))

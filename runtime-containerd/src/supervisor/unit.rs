@@ -129,11 +129,14 @@ impl Supervisor {
 
     /// Finishes a start that a kill interrupted: whoever works on it holds the lock.
     async fn finish_start(self: &Arc<Self>, id: &str) -> Result<()> {
-        let Some(_lock) = self.core.try_lock(id)? else {
+        let Some(lock) = self.core.try_lock(id)? else {
             self.wake_later(id, BUSY);
             return Ok(());
         };
-        let Some((container, record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        let Some((container, record)) = optional(self.core.find_own(id).await)? else {
+            lock.remove();
+            return Ok(());
+        };
         let restarting = label(&container, RESTARTING) == "true";
         if label(&container, DESIRED) != STARTING && !restarting {
             return Ok(());
@@ -151,11 +154,14 @@ impl Supervisor {
 
     /// Finishes a stop that a kill interrupted.
     async fn finish_stop(self: &Arc<Self>, id: &str) -> Result<()> {
-        let Some(_lock) = self.core.try_lock(id)? else {
+        let Some(lock) = self.core.try_lock(id)? else {
             self.wake_later(id, BUSY);
             return Ok(());
         };
-        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else {
+            lock.remove();
+            return Ok(());
+        };
         if label(&container, DESIRED) == STOPPING {
             tracing::info!(container = id, "finishing an interrupted stop");
             self.core.stop_locked(&container, &mut record, None).await?;
@@ -165,11 +171,14 @@ impl Supervisor {
 
     /// The process has ended and nobody knows how: containerd 2 forgets at its restart.
     async fn note_lost_end(self: &Arc<Self>, id: &str) -> Result<()> {
-        let Some(_lock) = self.core.try_lock(id)? else {
+        let Some(lock) = self.core.try_lock(id)? else {
             self.wake_later(id, BUSY);
             return Ok(());
         };
-        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else {
+            lock.remove();
+            return Ok(());
+        };
         let lost = label(&container, DESIRED) == RUNNING
             && label(&container, EXIT_CODE).is_empty()
             && self.core.task(id).await?.is_none();
@@ -213,8 +222,11 @@ impl Supervisor {
     }
 
     async fn restart(&self, id: &str) -> Result<()> {
-        let _lock = self.core.lock(id).await?;
-        let Some((container, record)) = optional(self.core.find_own(id).await)? else { return Ok(()) };
+        let lock = self.core.lock(id).await?;
+        let Some((container, record)) = optional(self.core.find_own(id).await)? else {
+            lock.remove();
+            return Ok(());
+        };
         if label(&container, DESIRED) != RUNNING || label(&container, RESTARTING) != "true" {
             return Ok(());
         }
