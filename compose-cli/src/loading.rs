@@ -6,7 +6,7 @@ use std::io::Read;
 use anyhow::Context as _;
 use compose_model::diagnostic::Diagnostics;
 use compose_model::files::{DiskFiles, MemoryFiles};
-use compose_model::load::{LoadError, LoadOptions, LoadedModel, load_model};
+use compose_model::load::{LoadError, LoadOptions, LoadedModel, load_model, load_with_remote};
 use compose_model::names::ServiceName;
 use compose_model::project::{Origins, Place, Service};
 use compose_model::source::SourceMap;
@@ -15,6 +15,7 @@ use compose_model::{Project, assemble, dotenv};
 
 use crate::context::Context;
 use crate::invocation::{CommandError, ExitStatus};
+use crate::remote::Remotes;
 
 /// What of the project a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
     if !options.services.is_empty() && !followers.is_empty() {
         // Read again with them: what was not selected has not been resolved.
         options.services.extend(followers);
-        if let Ok(loaded) = compose_model::load(&options, &DiskFiles) {
+        if let Ok(loaded) = load_with_remote(&options, &DiskFiles, &Remotes::new(context)) {
             project = loaded.project;
         }
     }
@@ -93,7 +94,7 @@ fn shorten_places(project: &mut Project, directory: &str) {
 
 /// Loads the project with options of the caller's. Warnings are printed.
 pub(crate) fn load_with(context: &Context<'_>, options: &LoadOptions) -> anyhow::Result<Project> {
-    match compose_model::load(options, &DiskFiles) {
+    match load_with_remote(options, &DiskFiles, &Remotes::new(context)) {
         Ok(loaded) => {
             print_warnings(context, &loaded.diagnostics);
             Ok(loaded.project)
@@ -104,7 +105,7 @@ pub(crate) fn load_with(context: &Context<'_>, options: &LoadOptions) -> anyhow:
 
 /// Loads the merged model without decoding it. Warnings are printed.
 pub(crate) fn load_tree(context: &Context<'_>, options: &LoadOptions) -> anyhow::Result<LoadedModel> {
-    match load_model(options, &DiskFiles, &assemble::NoRemote) {
+    match load_model(options, &DiskFiles, &Remotes::new(context)) {
         Ok(loaded) => {
             print_warnings(context, &loaded.diagnostics);
             Ok(loaded)

@@ -22,6 +22,8 @@ mod lock;
 mod log_view;
 mod output;
 mod progress;
+mod registries;
+mod remote;
 mod saved_plan;
 mod session;
 mod signals;

@@ -1,4 +1,4 @@
-//! Input made to exhaust the machine is refused fast and in little memory. The program runs under
+//! Input made to exhaust the machine is refused in little memory. The program runs under
 //! an address-space limit, so that a mistake here cannot take the machine with it.
 
 #![allow(clippy::unwrap_used)] // Helpers of tests: a panic is how they fail.
@@ -7,10 +7,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// A debug build of the same work is many times slower than a release build.
-const DEADLINE: Duration = if cfg!(debug_assertions) { Duration::from_secs(60) } else { Duration::from_secs(1) };
 /// Most resident memory of the program, in kilobytes.
 const MEMORY: u64 = 100 * 1024;
 
@@ -20,7 +17,6 @@ fn config(folder: &Path) -> (bool, String) {
     let script = "ulimit -v 1000000; \"$0\" config --quiet & child=$!; \
                   peak=0; while read -r name value unit < <(grep VmHWM /proc/$child/status 2>/dev/null); do \
                   peak=$value; done; wait $child; code=$?; echo \"peak $peak\" >&2; exit $code";
-    let started = Instant::now();
     let output = Command::new("bash")
         .args(["-c", script, env!("CARGO_BIN_EXE_compose")])
         .env_clear()
@@ -30,12 +26,10 @@ fn config(folder: &Path) -> (bool, String) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let took = started.elapsed();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let peak: u64 = text.lines().rev().find_map(|line| line.strip_prefix("peak ")?.parse().ok()).unwrap();
     let shown: String = text.chars().take(600).collect();
     assert!(output.status.code().is_some_and(|code| code <= 1), "{:?}: {shown}", output.status);
-    assert!(took < DEADLINE, "took {took:?}: {shown}");
     assert!(peak < MEMORY, "used {peak} kB: {shown}");
     (output.status.success(), text)
 }

@@ -195,9 +195,13 @@ impl Assembler<'_> {
         let Discovered { files, working_directory, environment_files, mut environment } = discovered;
         let mut inputs = Vec::new();
         let mut read_files = Vec::new();
+        let mut fetched_directory = None;
         if !self.diagnostics.has_errors() {
             for file in &files {
                 if let Some((path, documents)) = self.root_file(file, options) {
+                    if fetched_directory.is_none() && self.remote.accepts(file) {
+                        fetched_directory = Some(path_text::directory(&path));
+                    }
                     read_files.push(path.clone());
                     inputs.push((path, documents));
                 }
@@ -212,6 +216,9 @@ impl Assembler<'_> {
             // What is included fills in its lists from its own env file only.
             environment.clear();
         }
+        // The name came from where the user is; paths start where the first fetched file lies.
+        let given = options.project_directory.as_ref().is_some_and(|directory| !directory.is_empty());
+        let working_directory = fetched_directory.filter(|_| !given).unwrap_or(working_directory);
         let model = Model {
             directory: working_directory.clone(),
             prefix: working_directory.clone(),

@@ -2,7 +2,6 @@
 
 use anyhow::bail;
 use clap::Args;
-use compose_model::assemble::NoRemote;
 use compose_model::diagnostic::{Diagnostic, Severity, closest};
 use compose_model::files::DiskFiles;
 use compose_model::lint::{self, Finding, RULES};
@@ -90,7 +89,7 @@ fn count(number: usize, word: &str) -> String {
 fn entries(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<Vec<Entry>> {
     let colour = arguments.format == "text" && context.output.colour_on_stdout();
     let mut options = loading::options(context)?;
-    let remote = NoRemote;
+    let remote = crate::remote::Remotes::new(context);
     let loaded = match load_with_remote(&options, &DiskFiles, &remote) {
         Ok(loaded) => loaded,
         Err(error) => {

@@ -93,9 +93,6 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
         Some("json") => true,
         Some(other) => bail!("unsupported format \"{other}\""),
     };
-    if arguments.resolve_image_digests || arguments.lock_image_digests {
-        bail!("pinning images to digests (--resolve-image-digests, --lock-image-digests) is not supported yet");
-    }
     let mut options = loading::options(context)?;
     options.no_normalise = arguments.no_normalize;
     options.no_consistency = arguments.no_consistency;
@@ -116,13 +113,21 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
         let only_names = arguments.services_only || arguments.volumes || arguments.networks || arguments.models;
         options.no_env_resolution |= only_names;
         options.no_container_names = arguments.asks_for_a_list();
-        let project = loading::load_with(context, &options)?;
+        let mut project = loading::load_with(context, &options)?;
+        if (arguments.resolve_image_digests || arguments.lock_image_digests) && !arguments.asks_for_a_list() {
+            super::image_digests::pin(&mut project, context)?;
+        }
+        if arguments.lock_image_digests && !arguments.asks_for_a_list() {
+            project = super::image_digests::only_images(&project);
+        }
         if arguments.asks_for_a_list() {
             arguments.list(&project)
         } else if json {
             canonical::json(&project)
         } else {
-            canonical::yaml(&project)
+            let text = canonical::yaml(&project);
+            // The lock of images has no name of its own.
+            text.strip_prefix("name: \"\"\n").map_or_else(|| text.clone(), str::to_owned)
         }
     };
     if !arguments.quiet {

@@ -15,6 +15,7 @@ pub(crate) mod events;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod generate;
+mod image_digests;
 pub(crate) mod images;
 pub(crate) mod kill;
 pub(crate) mod logs;

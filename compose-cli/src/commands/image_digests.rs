@@ -1,0 +1,57 @@
+//! Pinning images: `config --resolve-image-digests` and `--lock-image-digests`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use compose_model::Project;
+use compose_model::project::Service;
+use compose_registry::{Reference, Registry};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::context::{Context, block_on};
+
+/// How many registries are asked at a time.
+const AT_ONCE: usize = 8;
+
+/// Replaces the image of every service by its full name with the digest that the registry has.
+pub(super) fn pin(project: &mut Project, context: &Context<'_>) -> anyhow::Result<()> {
+    let mut images: Vec<String> = project.services.values().map(|service| service.image.clone()).collect();
+    images.retain(|image| !image.is_empty());
+    images.sort();
+    images.dedup();
+    let registry = crate::registries::registry(context.environment, &context.options.insecure_registry);
+    let pinned: BTreeMap<String, String> = block_on(async {
+        let one = |image: String| async {
+            let pinned = pinned(&registry, &image).await.with_context(|| format!("cannot resolve image {image}"))?;
+            anyhow::Ok((image, pinned))
+        };
+        stream::iter(images.into_iter().map(one)).buffer_unordered(AT_ONCE).try_collect().await
+    })??;
+    for service in project.services.values_mut() {
+        if let Some(pinned) = pinned.get(&service.image) {
+            service.image.clone_from(pinned);
+        }
+    }
+    Ok(())
+}
+
+/// A project of nothing but the images, to be laid over the other.
+pub(super) fn only_images(project: &Project) -> Project {
+    let mut lock = Project::default();
+    for (name, service) in &project.services {
+        let image = Service { image: service.image.clone(), ..Service::default() };
+        lock.services.insert(name.clone(), image);
+    }
+    lock
+}
+
+async fn pinned(registry: &Registry, image: &str) -> anyhow::Result<String> {
+    let reference = Reference::parse(image)?;
+    let name = format!("{}/{}", reference.registry, reference.repository);
+    // A digest says all; a tag beside it would only be another name.
+    if let Some(digest) = &reference.digest {
+        return Ok(format!("{name}@{digest}"));
+    }
+    let digest = registry.resolve(&reference).await?.digest;
+    Ok(format!("{name}:{}@{digest}", reference.selector()))
+}
