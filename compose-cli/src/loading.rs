@@ -63,7 +63,13 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
     Ok(project)
 }
 
-/// Services that were not asked for but share namespaces or volumes with those that were: where
+/// Whether the image of a service is built from that of another one.
+fn starts_from(service: &Service, other: &ServiceName) -> bool {
+    let mut contexts = service.build.iter().flat_map(|build| build.additional_contexts.values());
+    contexts.any(|context| context.strip_prefix("service:") == Some(other.as_str()))
+}
+
+/// Services that were not asked for but that builds start from, and those that share namespaces or volumes with those that were: where
 /// these are replaced, the planner has to replace the containers of the followers too.
 fn followers(project: &Project) -> Vec<String> {
     let mut found: BTreeSet<&ServiceName> = BTreeSet::new();
@@ -71,6 +77,13 @@ fn followers(project: &Project) -> Vec<String> {
         let before = found.len();
         for (name, service) in &project.disabled_services {
             let bound = compose_planner::bound_to(service);
+            // What a build starts from has to be built before it.
+            let known =
+                |other: &ServiceName| project.services.get(other).or_else(|| project.disabled_services.get(other));
+            let mut builders = project.services.keys().chain(found.iter().copied()).filter_map(known);
+            if builders.any(|builder| starts_from(builder, name)) {
+                found.insert(name);
+            }
             if bound.iter().any(|parent| project.services.contains_key(parent) || found.contains(parent)) {
                 found.insert(name);
             }

@@ -320,6 +320,15 @@ pub struct Build {
     pub memory: i64,
     /// A builder instance.
     pub builder: String,
+    /// Check the build definitions and build nothing.
+    #[serde(default)]
+    pub check: bool,
+    /// Attestation of provenance where the file says nothing of it.
+    #[serde(default)]
+    pub provenance: String,
+    /// Bill of materials where the file says nothing of it.
+    #[serde(default)]
+    pub sbom: String,
 }
 
 /// An image that some op of a plan pulls, builds or pushes.

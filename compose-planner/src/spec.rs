@@ -439,6 +439,18 @@ pub struct BuildSpec {
     pub secrets: BTreeMap<String, FileContent>,
     /// Paths of secrets and ssh keys, as written.
     pub secret_references: Vec<FileReference>,
+    /// Names of `additional_contexts` that are images of other services.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub service_contexts: BTreeMap<String, ServiceName>,
+    /// Check the build definition and build nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub check: bool,
+    /// Attestation of provenance for builds that say nothing of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub provenance: String,
+    /// Bill of materials for builds that say nothing of it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub sbom: String,
 }
 
 /// A container that an engine has already.

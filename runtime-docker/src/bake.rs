@@ -72,6 +72,11 @@ pub(crate) async fn build(
     for entitlement in &bake.entitlements {
         command.arg("--allow").arg(entitlement);
     }
+    for (flag, value) in [("--provenance", &spec.provenance), ("--sbom", &spec.sbom)] {
+        if !value.is_empty() {
+            command.arg(format!("{flag}={value}"));
+        }
+    }
     if !spec.builder.is_empty() {
         command.args(["--builder", &spec.builder]);
     }
@@ -94,7 +99,7 @@ pub(crate) async fn build(
     let mut child = command
         .env("USER_AGENT", concat!("compose/", env!("CARGO_PKG_VERSION")))
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(if spec.check { Stdio::piped() } else { Stdio::null() })
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -121,7 +126,17 @@ pub(crate) async fn build(
         }
         Ok::<_, std::io::Error>(last)
     };
-    let (written, read) = tokio::join!(write, read);
+    let results = child.stdout.take();
+    let check = async {
+        let Some(results) = results else { return Ok(()) };
+        let mut lines = BufReader::new(results).lines();
+        while let Some(line) = lines.next_line().await? {
+            output(line);
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let (written, read, checked) = tokio::join!(write, read, check);
+    checked.map_err(failed)?;
     let said = read.map_err(failed)?;
     let status = child.wait().await.map_err(failed)?;
     if !status.success() {
@@ -169,6 +184,53 @@ fn target_name(spec: &BuildSpec) -> String {
     spec.service.as_str().replace('.', "_")
 }
 
+/// What several builds look like in one bake file, in which images of each other are targets.
+///
+/// # Errors
+/// A build cannot be described.
+pub(crate) fn definition(specs: &[BuildSpec], default_platform: &str) -> Result<String> {
+    let mut names = Vec::new();
+    let mut targets = Map::new();
+    for spec in specs {
+        let platform = if spec.platform.is_empty() { default_platform } else { &spec.platform };
+        let mut file = bake(spec, platform, &Unread)?.file;
+        let name = target_name(spec);
+        let target = file["target"][&name].take();
+        let mut target = target;
+        for (context, service) in &spec.service_contexts {
+            if let Some(other) = specs.iter().find(|other| other.service == *service) {
+                target["contexts"][context] = json!(format!("target:{}", target_name(other)));
+            }
+        }
+        names.push(name.clone());
+        targets.insert(name, target);
+    }
+    let file = json!({"group": {"default": {"targets": names}}, "target": targets});
+    Ok(format!("{file:#}"))
+}
+
+/// Contents that are not needed.
+struct Unread;
+
+impl ContentSource for Unread {
+    fn read(&self, _: &FileContent, _: &str, _: bool) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A path without `.` and `..`, as text.
+fn clean(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
+}
+
 fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<Bake> {
     let build = &spec.build;
     let mut bake = Bake::default();
@@ -191,7 +253,7 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<
         if is_remote(&build.context) {
             put("dockerfile", json!(named));
         } else {
-            let path = Path::new(&build.context).join(named).display().to_string();
+            let path = clean(&Path::new(&build.context).join(named)).display().to_string();
             put("dockerfile", json!(path));
             bake.readable.push(path);
         }
@@ -202,7 +264,9 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<
     put("dockerfile-inline", json!(build.dockerfile_inline));
     bake.readable.extend(build.additional_contexts.values().filter(|path| path.starts_with('/')).cloned());
     put("contexts", json!(build.additional_contexts));
-    put("args", json!(build.args));
+    let arguments: BTreeMap<&String, &String> =
+        build.args.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
+    put("args", json!(arguments));
     let mut labels = build.labels.clone();
     labels.extend(spec.labels.clone());
     put("labels", json!(labels));
@@ -223,23 +287,30 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<
         .ulimits
         .iter()
         .map(|(name, limit)| match *limit {
-            Ulimit::Single(both) => format!("{name}={both}:{both}"),
+            Ulimit::Single(both) => format!("{name}={both}"),
             Ulimit::Pair { soft, hard } => format!("{name}={soft}:{hard}"),
         })
         .collect();
     put("ulimits", json!(ulimits));
-    let hosts: BTreeMap<&str, &str> = build.extra_hosts.iter().filter_map(|host| host.split_once(['=', ':'])).collect();
+    let mut hosts: BTreeMap<&str, String> = BTreeMap::new();
+    for (host, address) in build.extra_hosts.iter().filter_map(|host| host.split_once(['=', ':'])) {
+        let addresses = hosts.entry(host).or_default();
+        if !addresses.is_empty() {
+            addresses.push(',');
+        }
+        addresses.push_str(address);
+    }
     put("extra-hosts", json!(hosts));
     bake.entitlements = build.entitlements.clone();
     if build.privileged {
         bake.entitlements.push("security.insecure".to_owned());
     }
+    put("entitlements", json!(bake.entitlements));
     if build.network == "host" {
         bake.entitlements.push("network.host".to_owned());
     }
     bake.entitlements.sort();
     bake.entitlements.dedup();
-    put("entitlements", json!(bake.entitlements));
     let platforms: Vec<&str> = match build.platforms.as_slice() {
         [] => Some(platform).filter(|platform| !platform.is_empty()).into_iter().collect(),
         several => several.iter().map(String::as_str).collect(),
@@ -260,7 +331,17 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<
     bake.readable.extend(build.ssh.iter().filter(|key| !key.path.is_empty()).map(|key| key.path.clone()));
     put("ssh", json!(ssh));
     let mut secrets = Vec::new();
-    for (index, (id, content)) in spec.secrets.iter().enumerate() {
+    // In the order of the file.
+    let ids = spec
+        .secret_references
+        .iter()
+        .map(|secret| if secret.target.is_empty() { &secret.source } else { &secret.target });
+    let mut ids: Vec<&String> = ids.collect();
+    ids.extend(spec.secrets.keys());
+    let mut seen = std::collections::BTreeSet::new();
+    ids.retain(|id| seen.insert(*id));
+    let found = ids.into_iter().filter_map(|id| Some((id, spec.secrets.get(id)?)));
+    for (index, (id, content)) in found.enumerate() {
         let variable = match content {
             FileContent::File { path } => {
                 bake.readable.push(path.clone());
@@ -280,7 +361,11 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<
         (false, true) => "type=registry".to_owned(),
         (false, false) => "type=docker".to_owned(),
     };
-    put("output", json!([output]));
+    if spec.check {
+        put("call", json!("lint"));
+    } else {
+        put("output", json!([output]));
+    }
     let name = target_name(spec);
     bake.file = json!({"group": {"default": {"targets": [name]}}, "target": {name: target}});
     bake.readable.sort();
@@ -317,7 +402,7 @@ mod tests {
         assert_eq!(
             bake.file,
             json!({"group": {"default": {"targets": ["we_b"]}}, "target": {"we_b": {
-                "context": "/src", "dockerfile": "/src/Dockerfile", "args": {"A": "1", "B": null}, "labels": {"l": "v"},
+                "context": "/src", "dockerfile": "/src/Dockerfile", "args": {"A": "1"}, "labels": {"l": "v"},
                 "tags": ["extra:1", "shop-web"], "ulimits": ["nofile=1:2"], "extra-hosts": {"far": "192.0.2.1"},
                 "platforms": ["linux/amd64"], "attest": ["type=provenance,disabled=true"],
                 "secret": ["id=f,type=file,src=/key", "id=s,type=env,env=TOKEN"], "output": ["type=docker"],

@@ -9,7 +9,7 @@ use compose_runtime::port::{Builder, ContentSource, Images, ProgressSink};
 use crate::endpoint::Endpoint;
 use crate::images::DockerImages;
 use crate::transport::Transport;
-use crate::{bake, classic};
+use crate::{bake, classic, error};
 
 /// The engine's builder.
 pub(crate) struct ImageBuilder {
@@ -46,6 +46,12 @@ impl Builder for ImageBuilder {
         };
         let plugin = if self.endpoint.classic_builds { None } else { bake::plugin(&self.endpoint.config_directory) };
         let Some(plugin) = plugin else {
+            if spec.check {
+                return Err(error::unsupported(format!(
+                    "check the build of service \"{}\": that needs the docker-buildx plugin",
+                    spec.service
+                )));
+            }
             let id = classic::build(&self.transport, &self.credentials, spec, platform, output).await?;
             if spec.push {
                 self.images.push(&spec.image, &|progress| output(progress.status)).await?;
@@ -53,10 +59,17 @@ impl Builder for ImageBuilder {
             return Ok(id);
         };
         let told = bake::build(&plugin, &self.endpoint, spec, platform, secrets, output).await?;
+        if spec.check {
+            return Ok(told);
+        }
         // What the plugin calls the image's digest is not what every engine calls its identity.
         match self.images.inspect(spec.image.as_str()).await? {
             Some(image) => Ok(image.id),
             None => Ok(told),
         }
+    }
+
+    fn definition(&self, specs: &[BuildSpec]) -> Result<String> {
+        bake::definition(specs, &self.endpoint.default_platform)
     }
 }

@@ -183,8 +183,8 @@ fn refuse_what_needs_buildkit(spec: &BuildSpec) -> Result<()> {
         ("entitlements", !build.entitlements.is_empty()),
         ("privileged", build.privileged),
         ("no_cache_filter", !build.no_cache_filter.is_empty()),
-        ("provenance", on(&build.provenance)),
-        ("sbom", on(&build.sbom)),
+        ("provenance", on(&build.provenance) || on(&spec.provenance)),
+        ("sbom", on(&build.sbom) || on(&spec.sbom)),
         ("a builder instance", !spec.builder.is_empty()),
     ];
     let names: Vec<&str> = asked.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect();

@@ -453,6 +453,11 @@ pub trait Builder: Send + Sync {
         secrets: &(dyn ContentSource + Sync),
         output: ProgressSink<'_, String>,
     ) -> Result<String>;
+    /// What would be built, as a bake file in JSON. No secret is read.
+    ///
+    /// # Errors
+    /// A build cannot be described.
+    fn definition(&self, specs: &[BuildSpec]) -> Result<String>;
 }
 
 /// Reads the content of configs and secrets when it is needed. The CLI implements it, since it

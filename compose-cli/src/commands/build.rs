@@ -2,11 +2,11 @@
 
 use anyhow::bail;
 use clap::Args;
-use compose_planner::Intent;
 use compose_planner::intent::Build;
+use compose_planner::{Intent, Op};
 
 use crate::change::{Manner, Nobody, carry_out};
-use crate::context::{Context, Wanted, names};
+use crate::context::{Context, Scene, Wanted, names};
 use crate::invocation::ExitStatus;
 use crate::signals::Interrupts;
 
@@ -77,15 +77,6 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
-    let left_out = [
-        ("--print", arguments.print),
-        ("--check", arguments.check),
-        ("--provenance", arguments.provenance.as_deref().is_some_and(|value| value != "false")),
-        ("--sbom", arguments.sbom.as_deref().is_some_and(|value| value != "false")),
-    ];
-    if let Some((flag, _)) = left_out.iter().find(|(_, given)| *given) {
-        bail!("build {flag} is not supported yet; leave the flag out to build the images");
-    }
     if arguments.quiet {
         context.output.silence_progress();
     }
@@ -104,8 +95,36 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         ssh: arguments.ssh.iter().cloned().collect(),
         memory: arguments.memory.as_deref().map_or(Ok(0), crate::flags::bytes)?,
         builder: arguments.builder.clone().or_else(|| environment.get("BUILDX_BUILDER").cloned()).unwrap_or_default(),
+        check: arguments.check,
+        provenance: arguments.provenance.clone().unwrap_or_default(),
+        sbom: arguments.sbom.clone().unwrap_or_default(),
     });
+    if arguments.print {
+        return print(context, &mut scene, &intent).await;
+    }
     let manner = Manner { build_is_data: true, quiet_build: arguments.quiet, ..Manner::default() };
     let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
     Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+}
+
+/// Prints what would be built.
+async fn print(context: &Context<'_>, scene: &mut Scene, intent: &Intent) -> anyhow::Result<ExitStatus> {
+    let plan = crate::change::plan(scene, intent).await?;
+    let specs: Vec<_> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.op {
+            Op::Build { spec } => Some(spec.as_ref().clone()),
+            _ => None,
+        })
+        .collect();
+    if specs.is_empty() {
+        crate::change::print_notes(context, &plan);
+        return Ok(ExitStatus::SUCCESS);
+    }
+    let Some(builder) = scene.runtime.builder() else {
+        bail!("the engine cannot build images: there is no builder");
+    };
+    context.output.line(builder.definition(&specs)?)?;
+    Ok(ExitStatus::SUCCESS)
 }

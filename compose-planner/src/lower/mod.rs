@@ -230,11 +230,13 @@ pub(crate) fn volume(world: &World<'_>, key: &str, volume: &Volume, name: &str) 
 /// What to build for a service.
 pub(crate) fn build(world: &World<'_>, service: &Service, build: &Build) -> BuildSpec {
     let mut merged = build.clone();
+    let mut service_contexts = std::collections::BTreeMap::new();
     // `service:NAME` contexts refer to another service's image.
-    for value in merged.additional_contexts.values_mut() {
+    for (context, value) in &mut merged.additional_contexts {
         if let Some(name) = value.strip_prefix("service:")
             && let Some(other) = world.project.services.get(name)
         {
+            service_contexts.insert(context.clone(), other.name.clone());
             *value = format!("docker-image://{}", world.image_reference(other));
         }
     }
@@ -265,6 +267,7 @@ pub(crate) fn build(world: &World<'_>, service: &Service, build: &Build) -> Buil
         labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         platform: service.platform.clone(),
         secrets,
+        service_contexts,
         ..BuildSpec::default()
     }
 }

@@ -111,6 +111,9 @@ pub(crate) fn build(world: &World<'_>, draft: &mut Draft, build: &Build) -> Resu
             spec.quiet = build.quiet;
             spec.memory = build.memory;
             spec.builder.clone_from(&build.builder);
+            spec.check = build.check;
+            spec.provenance.clone_from(&build.provenance);
+            spec.sbom.clone_from(&build.sbom);
         })?;
     }
     for service in scope.iter().filter_map(|name| world.service(name)) {

@@ -414,4 +414,9 @@ impl Builder for Fake {
         world.add_image(&spec.image);
         Ok(world.images.get(&spec.image).map(ToString::to_string).unwrap_or_default())
     }
+
+    fn definition(&self, specs: &[BuildSpec]) -> Result<String> {
+        let names: Vec<&str> = specs.iter().map(|spec| spec.service.as_str()).collect();
+        Ok(names.join(" "))
+    }
 }

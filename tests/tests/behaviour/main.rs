@@ -4,6 +4,7 @@
 
 mod attached;
 mod bad_input;
+mod building;
 mod chapter;
 mod chapter_commands;
 mod configuration;
@@ -116,6 +117,7 @@ fn main() -> std::process::ExitCode {
     let groups: &[&[Case]] = &[
         attached::CASES,
         bad_input::CASES,
+        building::CASES,
         chapter::CASES,
         chapter_commands::CASES,
         configuration::CASES,

@@ -1,0 +1,98 @@
+//! `build --print` and `--check`: the definition of a build.
+
+use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
+use serde_json::{Value, json};
+
+crate::cases! { Docker:
+    build_prints_the_definition_as_the_reference_does,
+    check_without_buildkit_says_what_it_needs,
+}
+
+const FILE: &str = r#"
+services:
+  base: {build: .}
+  full:
+    image: reg/full:2
+    privileged: true
+    build:
+      context: ./sub
+      dockerfile: ../Dockerfile
+      target: stage
+      args: {A: "1", B: , C: ""}
+      labels: {l1: v1}
+      tags: [t1]
+      cache_from: ["type=local,src=/tmp/c"]
+      network: host
+      shm_size: 128m
+      ulimits: {nofile: 10, nproc: {soft: 1, hard: 2}}
+      extra_hosts: ["h1=192.0.2.1", "h1=192.0.2.2"]
+      entitlements: [security.insecure]
+      privileged: true
+      platforms: [linux/amd64, linux/arm64]
+      provenance: mode=max
+      sbom: false
+      ssh: [default, k=/tmp/key]
+      secrets: [{source: token, target: aim}, file]
+      additional_contexts: {base: "service:base", alpine: "docker-image://alpine"}
+secrets:
+  file: {file: ./file}
+  token: {environment: TOKEN}
+"#;
+
+fn build_prints_the_definition_as_the_reference_does(engine: &Engine) -> CaseResult {
+    let mut project = Project::with(engine, FILE)?;
+    project.set("TOKEN", "sesame");
+    let run = project.compose(&["build", "--print", "full"])?.ok()?;
+    ensure!(!run.stdout.contains("sesame"), "the secret is printed: {run}");
+    let printed: Value = serde_json::from_str(&run.stdout).map_err(|error| format!("{error}: {run}"))?;
+    let folder = project.folder().display();
+    let labels = |service: &str| {
+        json!({
+            "com.docker.compose.project": project.name,
+            "com.docker.compose.service": service,
+            "com.docker.compose.version": "5.6.1",
+        })
+    };
+    let mut full_labels = labels("full");
+    full_labels["l1"] = json!("v1");
+    // As Docker Compose v5.6.1 prints it.
+    let expected = json!({
+        "base": {
+            "context": format!("{folder}"),
+            "dockerfile": format!("{folder}/Dockerfile"),
+            "labels": labels("base"),
+            "tags": [format!("{}-base", project.name)],
+            "output": ["type=docker"],
+        },
+        "full": {
+            "context": format!("{folder}/sub"),
+            "contexts": {"alpine": "docker-image://alpine", "base": "target:base"},
+            "dockerfile": format!("{folder}/Dockerfile"),
+            "args": {"A": "1", "C": ""},
+            "labels": full_labels,
+            "tags": ["t1", "reg/full:2"],
+            "cache-from": ["type=local,src=/tmp/c"],
+            "target": "stage",
+            "secret": ["id=aim,type=env,env=TOKEN", format!("id=file,type=file,src={folder}/file")],
+            "ssh": ["default=", "k=/tmp/key"],
+            "platforms": ["linux/amd64", "linux/arm64"],
+            "network": "host",
+            "shm-size": "134217728",
+            "ulimits": ["nofile=10", "nproc=1:2"],
+            "entitlements": ["security.insecure", "security.insecure"],
+            "extra-hosts": {"h1": "192.0.2.1,192.0.2.2"},
+            "output": ["type=image,push=false"],
+            "attest": ["type=provenance,mode=max", "type=sbom,disabled=true"],
+        },
+    });
+    ensure_eq!(printed["target"], expected, "the targets");
+    Ok(())
+}
+
+fn check_without_buildkit_says_what_it_needs(engine: &Engine) -> CaseResult {
+    let mut project = Project::with(engine, "services: {base: {build: .}}\n")?;
+    project.set("DOCKER_BUILDKIT", "0");
+    project.write("Dockerfile", "FROM busybox\n")?;
+    project.compose(&["build", "--check"])?.exits(1)?.says("needs the docker-buildx plugin")?;
+    Ok(())
+}
