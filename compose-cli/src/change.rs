@@ -37,6 +37,8 @@ pub(crate) struct Manner {
     pub(crate) urgent: bool,
     /// Log lines are being printed meanwhile: single lines from the beginning.
     pub(crate) among_logs: bool,
+    /// The project stays locked when it is done: the caller goes on changing it.
+    pub(crate) keeps_lock: bool,
     /// What the display calls it; empty for the verb.
     pub(crate) title: String,
 }
@@ -192,7 +194,9 @@ pub(crate) async fn carry_out(
         changed = round(context, scene, plan, &mut display, interrupts, watcher).await?;
     }
     display.finish();
-    scene.lock = None;
+    if !manner.keeps_lock {
+        scene.lock = None;
+    }
     if !changed.report.failed.is_empty() {
         let message = failures::of_report(&changed.report);
         return Err(CommandError { status: ExitStatus::FAILURE, message }.into());

@@ -27,6 +27,7 @@ mod time;
 mod tls;
 mod transport;
 mod volumes;
+mod watchdog;
 mod wire;
 
 pub use connect::DockerRuntime;

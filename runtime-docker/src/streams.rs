@@ -20,6 +20,7 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use crate::containers::{self, path};
 use crate::stats::StatsBody;
 use crate::transport::{Call, Class, Payload, Query, Raw, Transport, encode, header};
+use crate::watchdog::Watched;
 use crate::{error, frames, observe, time};
 
 /// The engine's streams.
@@ -103,6 +104,11 @@ impl DockerStreams {
         Self { transport, telling }
     }
 
+    /// The stream, with an eye on the engine while it is silent.
+    fn watched<S>(&self, inner: S, call: &str) -> Watched<S> {
+        Watched::new(inner, self.transport.clone(), call.to_owned())
+    }
+
     /// Whether an answer's output is raw; `None` where its head does not tell.
     fn is_raw(&self, headers: &http::HeaderMap) -> Option<bool> {
         if !self.telling || !self.transport.at_least(42) {
@@ -115,17 +121,18 @@ impl DockerStreams {
         }
     }
 
-    fn session(raw: Raw, tty: bool, stdin: bool, output: bool) -> Session {
+    fn session(&self, raw: Raw, tty: bool, stdin: bool, output: bool) -> Session {
         let (reader, writer) = tokio::io::split(raw);
         let bytes = ReaderStream::with_capacity(reader, 32 * 1024);
         let bytes = bytes.map_err(|cause| error::broken("attached streams", &cause));
+        let bytes = self.watched(bytes, "attached streams");
         let output: Items<LogChunk> =
             if output { frames::chunks(bytes, tty) } else { Box::pin(bytes.try_filter_map(|_| async { Ok(None) })) };
         Session { output, input: stdin.then(|| Box::pin(writer) as Writer) }
     }
 }
 
-fn reader(body: crate::transport::ByteStream) -> Reader {
+fn reader(body: Watched<crate::transport::ByteStream>) -> Reader {
     Box::pin(StreamReader::new(body.map_err(std::io::Error::other)))
 }
 
@@ -145,7 +152,7 @@ impl Streams for DockerStreams {
             Some(raw) => raw,
             None => containers::inspect(&self.transport, container).await?.tty(),
         };
-        Ok(frames::chunks(answer.body, tty))
+        Ok(frames::chunks(self.watched(answer.body, "GET logs"), tty))
     }
 
     async fn attach(&self, container: &str, options: &AttachOptions) -> Result<Session> {
@@ -158,7 +165,7 @@ impl Streams for DockerStreams {
             .maybe("detachKeys", &options.detach_keys);
         let (headers, raw) = self.transport.hijack(Call::post(path(container, &format!("/attach{query}")))).await?;
         let tty = self.is_raw(&headers).unwrap_or(options.tty);
-        Ok(Self::session(raw, tty, options.stdin, options.output))
+        Ok(self.session(raw, tty, options.stdin, options.output))
     }
 
     async fn exec(&self, container: &str, options: &ExecOptions) -> Result<ExecSession> {
@@ -195,7 +202,7 @@ impl Streams for DockerStreams {
             }
         }
         let tty = self.is_raw(&headers).unwrap_or(options.tty);
-        Ok(ExecSession { id, session: Some(Self::session(raw, tty, options.stdin, true)) })
+        Ok(ExecSession { id, session: Some(self.session(raw, tty, options.stdin, true)) })
     }
 
     async fn resize(&self, container: &str, exec: Option<&str>, columns: u16, rows: u16) -> Result<()> {
@@ -223,7 +230,7 @@ impl Streams for DockerStreams {
             .maybe("since", &time::unix(&query.since)?)
             .maybe("until", &time::unix(&query.until)?);
         let answer = self.transport.stream(Call::get(format!("/events{query}"))).await?;
-        let events = frames::lines(answer.body).try_filter(|line| {
+        let events = frames::lines(self.watched(answer.body, "GET /events")).try_filter(|line| {
             let blank = line.iter().all(u8::is_ascii_whitespace);
             async move { !blank }
         });
@@ -245,7 +252,7 @@ impl Streams for DockerStreams {
     async fn get_archive(&self, container: &str, source: &str) -> Result<Reader> {
         let query = Query::new().with("path", source);
         let answer = self.transport.stream(Call::get(path(container, &format!("/archive{query}")))).await?;
-        Ok(reader(answer.body))
+        Ok(reader(self.watched(answer.body, "GET an archive")))
     }
 
     async fn stat_path(&self, container: &str, target: &str) -> Result<Option<PathStat>> {
@@ -275,7 +282,7 @@ impl Streams for DockerStreams {
 
     async fn export(&self, container: &str) -> Result<Reader> {
         let answer = self.transport.stream(Call::get(path(container, "/export"))).await?;
-        Ok(reader(answer.body))
+        Ok(reader(self.watched(answer.body, "GET an archive")))
     }
 
     async fn top(&self, container: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
@@ -288,7 +295,7 @@ impl Streams for DockerStreams {
         let call = Call::get(path(container, &format!("/stats?stream={stream}")));
         let answer = self.transport.stream(call).await?;
         let mut before = None;
-        Ok(Box::pin(frames::lines(answer.body).map(move |line| {
+        Ok(Box::pin(frames::lines(self.watched(answer.body, "GET stats")).map(move |line| {
             let body: StatsBody =
                 serde_json::from_slice(&line?).map_err(|cause| error::unreadable("GET stats", &cause))?;
             Ok(body.figures(&mut before))

@@ -348,19 +348,21 @@ impl Transport {
                 () = tokio::time::sleep(self.inner.deadlines.watchdog) => {
                     silent += self.inner.deadlines.watchdog;
                     let look = self.inner.deadlines.look;
-                    let ping = async {
-                        let call = Call::new(Method::HEAD, "/_ping", Class::Look);
-                        tokio::time::timeout(look, self.exchange(call, "HEAD /_ping")).await
-                    };
                     tokio::select! {
                         result = &mut work => return result,
-                        pong = ping => if pong.is_err() {
+                        answers = self.answers() => if !answers {
                             return Err(error::stalled(name, silent + look));
                         },
                     }
                 }
             }
         }
+    }
+
+    /// Whether a ping is answered, be it by an error, within the deadline for looks.
+    pub(crate) async fn answers(&self) -> bool {
+        let call = Call::new(Method::HEAD, "/_ping", Class::Look);
+        tokio::time::timeout(self.inner.deadlines.look, self.exchange(call, "HEAD /_ping")).await.is_ok()
     }
 
     /// Only one stream at a time (events, as a rule) takes the place of a unary call; more would

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use compose_runtime::port::ObserveQuery;
+use compose_runtime::port::{AttachOptions, EventQuery, LogOptions, ObserveQuery};
 use compose_runtime::{Runtime, RuntimeError};
+use futures_util::StreamExt as _;
 use runtime_docker::{Deadlines, DockerRuntime, Endpoint};
 use support::{Bench, Proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -78,6 +79,57 @@ async fn an_engine_that_falls_silent_during_a_long_call_is_noticed() {
     assert_eq!(runtime.describe().version, "25.0.0");
     let error = runtime.containers().wait("x").await.expect_err("it never ends");
     assert!(matches!(&error, RuntimeError::Stalled { call, .. } if call == "POST /containers/x/wait"), "{error}");
+}
+
+/// An engine that answers the ping, opens streams, and then says nothing more.
+async fn faint() -> (tempfile::TempDir, DockerRuntime) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("faint.sock");
+    let listener = UnixListener::bind(&path).expect("bound");
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let count = client.read(&mut buffer).await.unwrap_or(0);
+            let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            let answer: &[u8] = if text.contains("GET /_ping") {
+                b"HTTP/1.1 200 OK\r\nApi-Version: 1.44\r\nServer: Docker/25.0.0 (linux)\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            } else if text.contains("/events") || text.contains("/logs") {
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+            } else if text.contains("/attach") {
+                b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+            } else {
+                b""
+            };
+            let _ = client.write_all(answer).await;
+            kept.push(client);
+        }
+    });
+    let runtime = DockerRuntime::connect(&impatient(&format!("unix://{}", path.display()))).await.expect("connected");
+    (directory, runtime)
+}
+
+#[tokio::test]
+async fn every_call_and_stream_of_an_engine_that_falls_silent_ends_with_its_name() {
+    let (_directory, runtime) = faint().await;
+    let stalled = |what: &str, error: RuntimeError| {
+        assert!(matches!(error, RuntimeError::Stalled { .. }), "{what}: {error}");
+    };
+    let begun = Instant::now();
+    stalled("list", runtime.list_containers(&[]).await.expect_err("a list"));
+    let spec = compose_planner::spec::ContainerSpec { name: "x".into(), image: "x".into(), ..Default::default() };
+    stalled("create", runtime.containers().create(&spec).await.expect_err("a container"));
+    stalled("start", runtime.containers().start("x").await.expect_err("a start"));
+    let streams = runtime.streams();
+    let mut events = streams.events(&EventQuery::default()).await.expect("a stream");
+    stalled("events", events.next().await.expect("an end").expect_err("an event"));
+    assert!(events.next().await.is_none(), "it ends after its error");
+    let mut log = streams.logs("x", &LogOptions { follow: true, ..LogOptions::default() }).await.expect("a stream");
+    stalled("logs", log.next().await.expect("an end").expect_err("a line"));
+    let options = AttachOptions { output: true, ..AttachOptions::default() };
+    let mut session = streams.attach("x", &options).await.expect("a stream");
+    stalled("attach", session.output.next().await.expect("an end").expect_err("a line"));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 async fn the_version_is_negotiated_and_an_override_is_obeyed(bench: Arc<Bench>) {

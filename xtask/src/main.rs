@@ -19,6 +19,7 @@ mod fuzz;
 mod images;
 mod install;
 mod interrupt;
+mod kill_test;
 mod packages;
 mod process;
 mod reference;
@@ -51,6 +52,9 @@ Jobs:
   conformance DIR...  compare with the reference on every compose file below DIR
   fuzz [TARGET]... [--seconds N]
                       coverage-guided fuzzing: loader, interpolation, dotenv
+  kill-test [--engine NAME]... [--rounds N] [-- FILTER...]
+                      kill every command after each of its changes, and N times at
+                      random moments; the next one has to put things right
   bench [--engine [NAME]] [--turns N] [--only SECTION]...
                       compare speed and memory with the reference, and on an engine
                       with a client that makes only unavoidable calls; sections:
@@ -89,6 +93,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "fuzz" => fuzz::run(rest),
         "images" => images::command(rest),
         "install" => install::run(rest),
+        "kill-test" => kill_test::run(rest),
         // Not for people: what one run of a program costs, for bench.
         "sample" => bench::sample_job(rest),
         "test" => test::run(rest),

@@ -149,6 +149,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let manner = Manner {
         quiet_pull: arguments.quiet_pull || arguments.quiet,
         quiet_build: arguments.quiet_build || arguments.quiet,
+        // A container that is not started yet would count as left over.
+        keeps_lock: true,
         ..Manner::default()
     };
     let mut own = OneOff::default();
@@ -165,7 +167,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         return Ok(ExitStatus::SUCCESS);
     }
     let streams = Streams { tty, stdin: interactive, removes_itself: arguments.rm };
-    attached(&scene, &id, &slug, streams, &mut interrupts).await
+    attached(&mut scene, &id, &slug, streams, &mut interrupts).await
 }
 
 /// How the caller and the container are connected.
@@ -179,7 +181,7 @@ struct Streams {
 
 /// Starts the container with its streams connected, and returns its exit code.
 async fn attached(
-    scene: &Scene,
+    scene: &mut Scene,
     id: &ContainerId,
     slug: &str,
     streams: Streams,
@@ -193,6 +195,7 @@ async fn attached(
     let options = AttachOptions { stdin, output: true, replay: false, tty, detach_keys: String::new() };
     let mut session = runtime.streams().attach(id.as_str(), &options).await?;
     runtime.containers().start(id.as_str()).await?;
+    scene.lock = None;
     let wiring = Wiring { tty, stdin, container: id.as_str(), exec: None };
     let mut signalled: Option<ExitStatus> = None;
     loop {

@@ -5,6 +5,7 @@ use compose_model::units::Duration;
 
 use super::stopping;
 use crate::draft::Draft;
+use crate::observed::State;
 use crate::op::OpId;
 use crate::plan::Note;
 use crate::reason::Reason;
@@ -18,6 +19,24 @@ pub(crate) struct Removed {
     pub(crate) remove: OpId,
 }
 
+/// Removes one-offs of this program that were made and never started: a `run` was killed in
+/// between. One that is under way holds the project's lock until its container has started.
+pub(crate) fn unfinished_one_offs(world: &World<'_>, draft: &mut Draft) -> Vec<Removed> {
+    let unfinished = world.one_offs.iter().filter(|container| container.state == State::Created);
+    // Only ours have digests of their groups; what another program does is not known here.
+    let unfinished = unfinished.filter(|container| !container.groups.is_empty());
+    unfinished
+        .map(|container| {
+            let found = format!("{} was made for `run` and never started", container.name);
+            draft.notes.push(Note::Unfinished { text: format!("{found}; it is removed") });
+            let because = Reason::Unfinished { found };
+            let label = label_of(container);
+            let (stop, remove) = stopping::stop_and_remove(draft, container, None, &label, None, true, &because);
+            Removed { container: container.id.clone(), stop: stop.map(|stop| stop.last), remove }
+        })
+        .collect()
+}
+
 /// Removes orphans, or mentions them. Returns the removals.
 pub(crate) fn plan(
     world: &World<'_>,
@@ -26,7 +45,9 @@ pub(crate) fn plan(
     ignore: bool,
     timeout: Option<Duration>,
 ) -> Vec<Removed> {
-    let orphans = world.orphans();
+    let mut orphans = world.orphans();
+    // One-offs that were never started are gone already.
+    orphans.retain(|container| !container.one_off || !draft.has(&OpId::new("remove", label_of(container))));
     if orphans.is_empty() {
         return Vec::new();
     }

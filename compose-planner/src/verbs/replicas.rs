@@ -96,10 +96,9 @@ pub(crate) fn decide<'a>(world: &World<'a>, service: &Service, terms: &Terms<'_>
     let because = |there: usize| {
         if there == 0 { Reason::Missing } else { Reason::ScaleUp { from: there, to: terms.wanted } }
     };
-    // The reference counts on from the highest number and leaves holes. Where containers cannot be
-    // renamed a replacement is removed before it is made anew, and an interruption in between
-    // would lose its number: there, holes are filled.
-    let mut next = if world.capabilities.rename { numbers.last().copied().unwrap_or(0) + 1 } else { 1 };
+    // The reference counts on from the highest number and leaves holes. An interrupted creation
+    // leaves them too, and what was under way may still come: so holes are filled.
+    let mut next = 1;
     while decision.slots.len() < terms.wanted {
         while numbers.contains(&next) {
             next += 1;
@@ -172,7 +171,7 @@ fn replaces(new: &Container, old: &Container) -> bool {
 }
 
 /// Whether the container still has the temporary name of a replacement.
-fn has_temporary_name(container: &Container) -> bool {
+pub(crate) fn has_temporary_name(container: &Container) -> bool {
     container.replaces.is_some()
         && container
             .name

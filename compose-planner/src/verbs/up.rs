@@ -147,7 +147,9 @@ pub(crate) fn prepare<'w, 'a>(
     let mut run = Run { images, networks, volumes, replan, followers, ..Run::empty(world, up, draft, scope) };
     run.peers_out_of_scope();
     run.containers()?;
-    for orphan in orphans::plan(world, run.draft, up.remove_orphans, up.ignore_orphans, up.timeout) {
+    let mut gone = orphans::unfinished_one_offs(world, run.draft);
+    gone.extend(orphans::plan(world, run.draft, up.remove_orphans, up.ignore_orphans, up.timeout));
+    for orphan in gone {
         let disposition = Disposition { stop: orphan.stop, remove: Some(orphan.remove), replaced: false };
         run.dispositions.insert(orphan.container, disposition);
     }

@@ -4,7 +4,7 @@ services:
   one: {image: web, container_name: single}
 > up --scale=web:3
 ! gone shop-web-2
-# Numbers go on from the highest; holes stay.
+# Holes are filled first.
 > up --scale=web:4
 ! image web second
 > up --no-recreate --scale=web:6

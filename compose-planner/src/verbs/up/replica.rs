@@ -98,7 +98,13 @@ impl<'a> Run<'_, 'a> {
                 self.draft.after(&id, &removed);
                 replica.replaced = true;
             }
-            Fate::Replace(old, because) => self.replace(service, old, because, &mut replica, name, networks)?,
+            Fate::Replace(old, because) => {
+                if replicas::has_temporary_name(old) {
+                    let text = format!("{} has a temporary name; it is replaced", old.name);
+                    self.draft.notes.push(Note::Unfinished { text });
+                }
+                self.replace(service, old, because, &mut replica, name, networks)?;
+            }
         }
         Ok(replica)
     }

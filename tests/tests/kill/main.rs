@@ -1,0 +1,210 @@
+//! The kill test: a command is killed with SIGKILL after every change that the engine has answered
+//! (and at random moments); then the next command has to end in the state of an undisturbed run.
+//!
+//! A proxy in front of the engine stops the world at the wanted answer, so that nothing else
+//! happens before the client is dead. `cargo xtask kill-test` runs everything; in the suite a few
+//! kills of each plan are tried, on the newer engine.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `COMPOSE_TEST_KILLS` | `all`, or at most so many of each plan (2) |
+//! | `COMPOSE_TEST_RANDOM_KILLS` | so many of each plan at random moments (0) |
+#![allow(clippy::print_stdout)] // The figures are what the one who runs it wants.
+
+mod plans;
+mod state;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use compose_tests::engine::setting;
+use compose_tests::{CaseResult, Engine, Project, Proxy, eventually};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use plans::{PLANS, Plan};
+use state::State;
+
+/// Longest time that a command may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Longest time until the engine has dropped what the dead client had asked for.
+const SETTLING: Duration = Duration::from_secs(20);
+
+static TRIED: AtomicUsize = AtomicUsize::new(0);
+static CONVERGED: AtomicUsize = AtomicUsize::new(0);
+
+fn main() -> std::process::ExitCode {
+    let arguments = Arguments::from_args();
+    let engines: Vec<Engine> = Engine::all().into_iter().filter(Engine::is_docker).collect();
+    let mut trials = Vec::new();
+    for plan in PLANS {
+        if engines.is_empty() {
+            let trial = Trial::test(format!("no engine::{}", plan.name), || Ok(())).with_ignored_flag(true);
+            trials.push(trial.with_kind("no Docker engine is named by COMPOSE_TEST_..."));
+        }
+        for engine in &engines {
+            let owned = engine.clone();
+            let trial = Trial::test(format!("{}::{}", engine.name, plan.name), move || {
+                try_plan(&owned, plan).map_err(Failed::from)
+            });
+            let left_out = engines.len() > 1 && engine.name == "docker20" && setting("KILLS").is_none();
+            let reason = if left_out { "run by `cargo xtask kill-test --engine docker20`" } else { "" };
+            trials.push(trial.with_ignored_flag(left_out).with_kind(reason));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let tried = TRIED.load(Ordering::Relaxed);
+    if tried > 0 {
+        println!("kills that converged: {} of {tried}", CONVERGED.load(Ordering::Relaxed));
+    }
+    conclusion.exit_code()
+}
+
+/// When the command dies.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// When the engine has answered so many changes.
+    After(usize),
+    /// After this time.
+    At(Duration),
+}
+
+fn try_plan(engine: &Engine, plan: &Plan) -> CaseResult {
+    let bench = Bench::new(engine, plan)?;
+    let undisturbed = bench.undisturbed()?;
+    let mut moments: Vec<Moment> = (1..=undisturbed.changes).map(Moment::After).collect();
+    if let Ok(most) = setting("KILLS").unwrap_or_else(|| "2".to_owned()).parse::<usize>() {
+        // Spread over the whole.
+        let step = moments.len().div_ceil(most.max(1)).max(1);
+        moments = moments.into_iter().skip(step / 2).step_by(step).take(most).collect();
+    }
+    let random = setting("RANDOM_KILLS").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut dice = Dice::new();
+    moments.extend((0..random).map(|_| Moment::At(undisturbed.time.mul_f64(dice.throw()))));
+    let mut wrong = Vec::new();
+    for moment in &moments {
+        TRIED.fetch_add(1, Ordering::Relaxed);
+        match bench.disturbed(*moment, &undisturbed.state) {
+            Ok(()) => _ = CONVERGED.fetch_add(1, Ordering::Relaxed),
+            Err(message) => wrong.push(format!("killed {moment:?}: {message}")),
+        }
+        bench.clear()?;
+    }
+    println!("{}: {}: {} of {} kills converged", engine.name, plan.name, moments.len() - wrong.len(), moments.len());
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n\n")) }
+}
+
+struct Bench<'a> {
+    plan: &'a Plan,
+    proxy: Proxy,
+    /// Speaks through the proxy.
+    project: Project,
+}
+
+struct Undisturbed {
+    state: State,
+    changes: usize,
+    time: Duration,
+}
+
+impl<'a> Bench<'a> {
+    fn new(engine: &Engine, plan: &'a Plan) -> Result<Self, String> {
+        let proxy = Proxy::before(engine)?;
+        let mut project = Project::new(engine)?;
+        project.set("DOCKER_HOST", &proxy.host());
+        Ok(Self { plan, proxy, project })
+    }
+
+    /// The state that the command finds.
+    fn prepare(&self) -> CaseResult {
+        self.project.write("compose.yaml", self.plan.before)?;
+        for command in self.plan.setup {
+            self.project.compose(command)?.ok()?;
+        }
+        self.project.write("compose.yaml", self.plan.after.unwrap_or(self.plan.before))
+    }
+
+    fn recover(&self) -> Result<compose_tests::Run, String> {
+        self.project.compose(self.plan.recover)?.ok()
+    }
+
+    /// The same commands without a kill.
+    fn undisturbed(&self) -> Result<Undisturbed, String> {
+        self.prepare()?;
+        self.proxy.reset(None);
+        let start = Instant::now();
+        self.project.compose(self.plan.command)?.ok()?;
+        let time = start.elapsed();
+        let changes = self.proxy.requests().iter().filter(|request| request.changes()).count();
+        self.recover()?;
+        let state = State::of(&self.project)?;
+        self.clear()?;
+        Ok(Undisturbed { state, changes, time })
+    }
+
+    fn disturbed(&self, moment: Moment, expected: &State) -> CaseResult {
+        self.prepare()?;
+        let stop_after = match moment {
+            Moment::After(count) => Some(count),
+            Moment::At(_) => None,
+        };
+        self.proxy.reset(stop_after);
+        let mut running = self.project.spawn(self.plan.command)?;
+        match moment {
+            Moment::After(_) => {
+                let child = &mut running.child;
+                self.proxy.wait_stopped(LIMIT, || !matches!(child.try_wait(), Ok(None)));
+            }
+            Moment::At(time) => {
+                let child = &mut running.child;
+                let start = Instant::now();
+                self.proxy.wait_stopped(LIMIT, || start.elapsed() >= time || !matches!(child.try_wait(), Ok(None)));
+            }
+        }
+        let _ = running.child.kill();
+        self.proxy.release();
+        let last = self.proxy.requests().iter().rev().find(|request| request.changes()).map(ToString::to_string);
+        let last = last.unwrap_or_default();
+        let killed = running.finish(LIMIT)?;
+        let found = State::of(&self.project)?;
+        let run = self.recover().map_err(|error| {
+            format!("last change {last:?}; found {found}\nthe next command failed: {error}\nthe killed one: {killed}")
+        })?;
+        for name in found.temporary() {
+            if !run.stderr.contains(name) {
+                return Err(format!("last change {last:?}: {name} was found and not told of: {run}"));
+            }
+        }
+        eventually(SETTLING, || {
+            let state = State::of(&self.project)?;
+            if state == *expected { Ok(()) } else { Err(format!("got {state}\nexpected {expected}")) }
+        })
+        .map_err(|error| format!("last change {last:?}; found {found}\n{error}\n{run}"))
+    }
+
+    /// Everything goes, by the program itself; nothing may be left.
+    fn clear(&self) -> CaseResult {
+        self.project.compose(&["down", "-v", "-t", "0", "--remove-orphans"])?.ok()?;
+        eventually(SETTLING, || {
+            let state = State::of(&self.project)?;
+            if state.is_empty() { Ok(()) } else { Err(format!("`down` left {state}")) }
+        })
+    }
+}
+
+/// Random numbers; which ones does not matter.
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        use std::hash::{BuildHasher, Hasher};
+        Self(std::hash::RandomState::new().build_hasher().finish() | 1)
+    }
+
+    /// From 0 to 1.
+    fn throw(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
