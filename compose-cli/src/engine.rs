@@ -19,11 +19,31 @@ enum Backend {
     Containerd,
 }
 
-fn backend(context: &Context<'_>) -> anyhow::Result<Backend> {
+fn backend(context: &Context<'_>) -> anyhow::Result<(Backend, String)> {
+    let by = if context.options.runtime.is_some() { "--runtime" } else { "COMPOSE_RUNTIME" };
     match context.setting(context.options.runtime.as_deref(), "COMPOSE_RUNTIME") {
-        None | Some("docker") => Ok(Backend::Docker),
-        Some("containerd") => Ok(Backend::Containerd),
+        Some("docker") => Ok((Backend::Docker, format!("{by} says so"))),
+        Some("containerd") => Ok((Backend::Containerd, format!("{by} says so"))),
         Some(other) => bail!("unknown engine {other:?}: use --runtime docker or --runtime containerd"),
+        None => Ok(without_a_word(context)),
+    }
+}
+
+/// Nobody says which engine: Docker, unless nothing is said of it either, its socket does not
+/// answer, and containerd's does.
+fn without_a_word(context: &Context<'_>) -> (Backend, String) {
+    let said = context.options.host.is_some()
+        || context.options.context.is_some()
+        || ["DOCKER_HOST", "DOCKER_CONTEXT"].iter().any(|name| context.environment.get(name).is_some());
+    let answers = |path: &str| std::os::unix::net::UnixStream::connect(path).is_ok();
+    let docker = endpoint(context).ok().map(|endpoint| endpoint.host);
+    let docker = docker.as_deref().and_then(|host| host.strip_prefix("unix://"));
+    let address = context.environment.get("CONTAINERD_ADDRESS").unwrap_or("/run/containerd/containerd.sock");
+    match docker {
+        Some(docker) if !said && !answers(docker) && answers(address.trim_start_matches("unix://")) => {
+            (Backend::Containerd, format!("no Docker engine answers at {docker}"))
+        }
+        _ => (Backend::Docker, String::new()),
     }
 }
 
@@ -74,7 +94,7 @@ fn endpoint(context: &Context<'_>) -> anyhow::Result<Endpoint> {
 /// The engine's address without connecting, to tell engines apart.
 pub(crate) fn address(context: &Context<'_>) -> String {
     match backend(context) {
-        Ok(Backend::Docker) => endpoint(context).map(|endpoint| endpoint.host).unwrap_or_default(),
+        Ok((Backend::Docker, _)) => endpoint(context).map(|endpoint| endpoint.host).unwrap_or_default(),
         _ => format!("containerd {}", context.environment.get("CONTAINERD_ADDRESS").unwrap_or_default()),
     }
 }
@@ -94,7 +114,8 @@ pub(crate) fn containerd_settings(context: &Context<'_>) -> anyhow::Result<Setti
 
 /// Connects. With a project the first call is the list of its containers, which is needed anyway.
 pub(crate) async fn connect(context: &Context<'_>, project: Option<&ProjectName>) -> anyhow::Result<Arc<dyn Runtime>> {
-    match backend(context)? {
+    let (backend, why) = backend(context)?;
+    match backend {
         Backend::Docker => {
             let endpoint = endpoint(context)?;
             let runtime = match project {
@@ -103,6 +124,14 @@ pub(crate) async fn connect(context: &Context<'_>, project: Option<&ProjectName>
             };
             Ok(Arc::new(runtime))
         }
-        Backend::Containerd => Ok(Arc::new(Containerd::connect(containerd_settings(context)?).await?)),
+        Backend::Containerd => {
+            let containerd = Containerd::connect(containerd_settings(context)?).await?;
+            Ok(Arc::new(
+                containerd.because(&why).with_registry(crate::registries::registry(
+                    context.environment,
+                    &context.options.insecure_registry,
+                )),
+            ))
+        }
     }
 }

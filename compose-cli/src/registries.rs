@@ -19,7 +19,7 @@ pub(crate) fn registry(environment: &Environment, insecure: &[String]) -> Regist
     Registry::new(Settings {
         credentials: Credentials::new(&configuration, environment.get("DOCKER_AUTH_CONFIG")),
         insecure: insecure.to_vec(),
-        certificates: vec![PathBuf::from("/etc/docker/certs.d")],
+        certificates: ["/etc/docker/certs.d", "/etc/containerd/certs.d"].map(PathBuf::from).into(),
         proxies: Proxies { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), no: proxy("NO_PROXY") },
     })
 }

@@ -264,34 +264,32 @@ impl Core {
         let Some(stored) = reference::canonical(name) else {
             return Err(invalid(format!("`{name}` is no image name")));
         };
-        let image = Image {
-            name: stored.clone(),
-            target: Some(Descriptor {
-                media_type: if pointer.media_type.is_empty() {
-                    MANIFEST.to_owned()
-                } else {
-                    pointer.media_type.clone()
-                },
-                digest: pointer.digest.clone(),
-                size: pointer.size,
-                annotations: Default::default(),
-            }),
-            ..Image::default()
+        let media_type = if pointer.media_type.is_empty() { MANIFEST } else { &pointer.media_type };
+        let target = Descriptor {
+            media_type: media_type.to_owned(),
+            digest: pointer.digest.clone(),
+            size: pointer.size,
+            annotations: Default::default(),
         };
+        self.put_image(client, &stored, target).await?;
+        Ok(Some(reference::familiar(&stored)))
+    }
+
+    /// Makes a canonical name stand for a manifest or index, whatever it stood for.
+    pub(crate) async fn put_image(&self, client: &Client, stored: &str, target: Descriptor) -> Result<()> {
+        let image = Image { name: stored.to_owned(), target: Some(target), ..Image::default() };
         let request = client.request(CreateImageRequest { image: Some(image.clone()), source_date_epoch: None });
         match client.call("Images.Create", client.images().create(request)).await {
-            Ok(_) => {}
             Err(error) if error.is_conflict() => {
                 let request = client.request(UpdateImageRequest {
                     image: Some(image),
                     update_mask: None,
                     source_date_epoch: None,
                 });
-                client.call("Images.Update", client.images().update(request)).await?;
+                client.call("Images.Update", client.images().update(request)).await.map(drop)
             }
-            Err(error) => return Err(error),
+            other => other.map(drop),
         }
-        Ok(Some(reference::familiar(&stored)))
     }
 }
 

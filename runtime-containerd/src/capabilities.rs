@@ -47,7 +47,7 @@ pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Cap
         rename: true,
         networks_at_create: true,
         build: false,
-        registry: false,
+        registry: true,
         health: true,
         restart_policies: true,
         networks,

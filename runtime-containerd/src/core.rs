@@ -90,6 +90,8 @@ pub(crate) struct Inner {
     pub(crate) address_hash: String,
     /// Images never change under their digest.
     pub(crate) resolved: Mutex<BTreeMap<String, Resolved>>,
+    /// The client for pulls and pushes; without one of the command's own, an anonymous one.
+    pub(crate) registry: OnceLock<compose_registry::Registry>,
     pub(crate) execs: Mutex<BTreeMap<String, crate::exec::Running>>,
     /// Ends of containers that remove themselves, by container: nobody could be asked afterwards.
     pub(crate) ends: Mutex<BTreeMap<String, tokio::sync::watch::Receiver<Option<i64>>>>,
@@ -106,6 +108,7 @@ impl Core {
             snapshotter,
             address_hash,
             resolved: Mutex::default(),
+            registry: OnceLock::new(),
             execs: Mutex::default(),
             ends: Mutex::default(),
             hosted: OnceLock::new(),
@@ -121,6 +124,11 @@ impl Core {
         let usable = |id: &str| plugins.iter().any(|plugin| plugin.id == id && plugin.init_err.is_none());
         let snapshotter = if usable("overlayfs") { "overlayfs" } else { "native" };
         Ok((Self::new(client, settings, snapshotter.to_owned()), version.trim_start_matches('v').to_owned()))
+    }
+
+    /// The client for pulls and pushes.
+    pub(crate) fn registry(&self) -> &compose_registry::Registry {
+        self.registry.get_or_init(|| compose_registry::Registry::new(compose_registry::Settings::default()))
     }
 
     /// Directory of a container that survives a reboot.

@@ -164,7 +164,7 @@ impl Core {
             return Ok(ExecSession { id, session: None });
         }
         let input = if options.stdin {
-            let sender = pipe::OpenOptions::new().open_sender(&stdin).map_err(|error| local(&stdin, error))?;
+            let sender = open_input(std::path::Path::new(&stdin))?;
             Some(self.input(sender, &found.id, &id))
         } else {
             None
@@ -248,4 +248,15 @@ fn output_of(receivers: Vec<(pipe::Receiver, Channel)>, pipes: Option<Pipes>) ->
         let _kept_until_the_end = &pipes;
         item
     }))
+}
+/// The writing end of a process's input. A process that has ended already reads nothing: what is
+/// written then goes nowhere, as with any command that ignores its input.
+pub(crate) fn open_input(path: &std::path::Path) -> Result<pipe::Sender> {
+    let failed = |error: std::io::Error| local(path.display(), error);
+    match pipe::OpenOptions::new().open_sender(path) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
+            pipe::OpenOptions::new().read_write(true).open_sender(path).map_err(failed)
+        }
+        other => other.map_err(failed),
+    }
 }

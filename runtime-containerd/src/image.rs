@@ -178,26 +178,47 @@ fn unreadable(digest: &str, error: impl std::fmt::Display) -> RuntimeError {
     RuntimeError::Failed { message: format!("{digest} in containerd's content store is not readable: {error}") }
 }
 
-/// Follows indexes down to the manifest of a platform and its configuration.
+/// Follows indexes down to the manifest of a platform and its configuration. Where an index has
+/// only another platform here, as after a pull with `platform`, that one is taken.
 pub(crate) async fn resolve(client: &Client, digest: &str, platform: &Platform) -> Result<Resolved> {
     let mut digest = digest.to_owned();
     for _ in 0..4 {
         let bytes = content::read_document(client, &digest).await?;
         let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| unreadable(&digest, error))?;
         if manifest.manifests.is_empty() {
-            let id = manifest.config.digest.clone();
-            let bytes = content::read_document(client, &id).await?;
-            let configuration = serde_json::from_slice(&bytes).map_err(|error| unreadable(&id, error))?;
-            return Ok(Resolved { id, manifest, configuration });
+            return with_configuration(client, manifest).await;
         }
-        let Some(next) = choose(&manifest.manifests, platform) else {
+        let first = choose(&manifest.manifests, platform);
+        let mut next = None;
+        let others = manifest.manifests.iter().filter(|one| one.platform.as_ref().is_none_or(|one| one.os == "linux"));
+        for candidate in first.into_iter().chain(others) {
+            if crate::download::has(client, &candidate.digest).await? {
+                next = Some(candidate.digest.clone());
+                break;
+            }
+        }
+        let Some(next) = next else {
             return Err(RuntimeError::NotFound {
                 message: format!("the image has nothing for {}/{}", platform.os, platform.architecture),
             });
         };
-        digest = next.digest.clone();
+        digest = next;
     }
     Err(RuntimeError::Failed { message: format!("{digest}: indexes nested too deeply") })
+}
+
+/// The image of a manifest that is no index.
+pub(crate) async fn resolve_exactly(client: &Client, digest: &str) -> Result<Resolved> {
+    let bytes = content::read_document(client, digest).await?;
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| unreadable(digest, error))?;
+    with_configuration(client, manifest).await
+}
+
+async fn with_configuration(client: &Client, manifest: Manifest) -> Result<Resolved> {
+    let id = manifest.config.digest.clone();
+    let bytes = content::read_document(client, &id).await?;
+    let configuration = serde_json::from_slice(&bytes).map_err(|error| unreadable(&id, error))?;
+    Ok(Resolved { id, manifest, configuration })
 }
 
 /// Makes sure that all layers are snapshots. Must run under a lease.
@@ -295,7 +316,7 @@ async fn label_snapshot_reference(client: &Client, snapshotter: &str, resolved: 
     content::set_labels(client, &resolved.id, labels).await
 }
 
-async fn snapshot_exists(client: &Client, snapshotter: &str, key: &str) -> Result<bool> {
+pub(crate) async fn snapshot_exists(client: &Client, snapshotter: &str, key: &str) -> Result<bool> {
     let request = client.request(StatSnapshotRequest { snapshotter: snapshotter.to_owned(), key: key.to_owned() });
     existed(client.call("Snapshots.Stat", client.snapshots().stat(request)).await)
 }

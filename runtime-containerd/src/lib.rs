@@ -15,6 +15,7 @@ mod cni;
 mod content;
 mod core;
 mod create;
+mod download;
 mod events;
 mod exec;
 mod figures;
@@ -32,6 +33,8 @@ mod observe;
 mod oci;
 mod policy;
 mod ports;
+mod pull;
+mod push;
 mod record;
 mod reference;
 mod rootfs;
@@ -86,6 +89,20 @@ impl Containerd {
         };
         let capabilities = capabilities::capabilities(&description.version, &core.settings.plugin_directories);
         Ok(Self { core, capabilities, description })
+    }
+
+    /// Pulls and pushes through this client, which knows the user's credentials and certificates.
+    #[must_use]
+    pub fn with_registry(self, registry: compose_registry::Registry) -> Self {
+        let _ = self.core.registry.set(registry);
+        self
+    }
+
+    /// Notes why containerd was chosen, for `version` and messages.
+    #[must_use]
+    pub fn because(mut self, why: &str) -> Self {
+        why.clone_into(&mut self.description.why);
+        self
     }
 
     /// What the running supervisor says of itself; `None` if there is none.

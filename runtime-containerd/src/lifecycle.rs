@@ -528,8 +528,12 @@ impl Containers for Core {
 
     async fn pause(&self, container: &str) -> Result<()> {
         let (found, _) = self.find_own(container).await?;
-        if self.task(&found.id).await?.is_some_and(|task| task.status() == Status::Paused) {
-            return Err(RuntimeError::Conflict { message: format!("container {} is already paused", name_of(&found)) });
+        let conflict =
+            |what: &str| Err(RuntimeError::Conflict { message: format!("container {} is {what}", name_of(&found)) });
+        match self.task(&found.id).await?.map(|task| task.status()) {
+            Some(Status::Paused | Status::Pausing) => return conflict("already paused"),
+            Some(Status::Running) => {}
+            _ => return conflict("not running"),
         }
         let request = self.client.request(PauseTaskRequest { container_id: found.id });
         self.client.call("Tasks.Pause", self.client.tasks().pause(request)).await
@@ -537,6 +541,9 @@ impl Containers for Core {
 
     async fn unpause(&self, container: &str) -> Result<()> {
         let (found, _) = self.find_own(container).await?;
+        if self.task(&found.id).await?.is_none_or(|task| task.status() != Status::Paused) {
+            return Err(RuntimeError::Conflict { message: format!("container {} is not paused", name_of(&found)) });
+        }
         self.resume_task(&found.id).await
     }
 

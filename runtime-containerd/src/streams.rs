@@ -8,24 +8,17 @@ use compose_runtime::port::{
     AttachOptions, EngineEvent, EventQuery, ExecOptions, ExecSession, ImageDescription, Images, Items, LogChunk,
     LogOptions, Outcome, PathStat, ProgressSink, Reader, Session, Stats, Streams, TransferProgress,
 };
-use tokio::net::unix::pipe;
 
-use crate::client::{local, unsupported};
 use crate::core::Core;
 
 #[async_trait]
 impl Images for Core {
-    async fn pull(
-        &self,
-        image: &ImageRef,
-        _platform: &str,
-        _progress: ProgressSink<'_, TransferProgress>,
-    ) -> Result<()> {
-        Err(unsupported(&format!("pull {image}; load it from an archive, or pull it with `ctr images pull`")))
+    async fn pull(&self, image: &ImageRef, platform: &str, progress: ProgressSink<'_, TransferProgress>) -> Result<()> {
+        self.pull_image(image, platform, progress).await
     }
 
-    async fn push(&self, image: &ImageRef, _progress: ProgressSink<'_, TransferProgress>) -> Result<()> {
-        Err(unsupported(&format!("push {image}; use `ctr images push`")))
+    async fn push(&self, image: &ImageRef, progress: ProgressSink<'_, TransferProgress>) -> Result<()> {
+        self.push_image(image, progress).await
     }
 
     async fn remove(&self, image: &ImageRef) -> Result<Outcome> {
@@ -41,7 +34,7 @@ impl Images for Core {
     }
 
     async fn resolve_digest(&self, image: &ImageRef) -> Result<String> {
-        Err(unsupported(&format!("ask a registry for the digest of {image}")))
+        self.resolve_in_registry(image).await
     }
 }
 
@@ -61,8 +54,7 @@ impl Streams for Core {
         let input = if options.stdin && record.stdin_open {
             let path = self.pipes(&found.id).stdin;
             if self.task(&found.id).await?.is_some() {
-                let sender =
-                    pipe::OpenOptions::new().open_sender(&path).map_err(|error| local(path.display(), error))?;
+                let sender = crate::exec::open_input(&path)?;
                 Some(self.input(sender, &found.id, ""))
             } else {
                 Some(self.input_after_start(&found.id).await?)
@@ -131,7 +123,7 @@ impl Core {
             };
             let path = core.pipes(&id).stdin;
             let opened = match started {
-                true => pipe::OpenOptions::new().open_sender(&path).map_err(|error| local(path.display(), error)),
+                true => crate::exec::open_input(&path),
                 false => Err(RuntimeError::Failed { message: "containerd's events ended".to_owned() }),
             };
             match opened {
