@@ -48,6 +48,9 @@ pub(crate) struct RootOptions {
     /// Show what would be done and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Take over containers that another directory with the same project name has made
+    #[arg(long)]
+    pub(crate) adopt: bool,
     /// The engine: docker or containerd
     #[arg(long, value_name = "ENGINE")]
     pub(crate) runtime: Option<String>,
@@ -224,13 +227,26 @@ pub(crate) fn command() -> Command {
 /// `--detach[=<BOOL>]`).
 pub(crate) fn readable_command() -> Command {
     fn with_dry_run(command: Command, root: bool) -> Command {
-        let command =
+        let mut command =
             if root || command.has_subcommands() { command } else { command.arg(dry_run().action(ArgAction::SetTrue)) };
+        if CHANGING.contains(&command.get_name()) {
+            command = command.arg(adopt().action(ArgAction::SetTrue));
+        }
         command.mut_subcommands(|command| with_dry_run(command, false))
     }
     let mut command = with_dry_run(<CommandLine as clap::CommandFactory>::command(), true);
     command.build();
     command
+}
+
+/// Commands that change what another directory of the same name may have made.
+const CHANGING: [&str; 13] =
+    ["apply", "create", "down", "kill", "pause", "restart", "rm", "run", "scale", "start", "stop", "unpause", "up"];
+
+fn adopt() -> clap::Arg {
+    clap::Arg::new("adopt-here")
+        .long("adopt")
+        .help("Take over containers that another directory with the same project name has made")
 }
 
 fn dry_run() -> clap::Arg {
@@ -259,16 +275,20 @@ fn refine(command: Command, root: bool) -> Command {
             _ => argument,
         }
     });
+    let switch = |argument: clap::Arg| {
+        argument
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .value_parser(boolean)
+    };
     if !root && !command.has_subcommands() {
-        command = command.arg(
-            dry_run()
-                .action(ArgAction::Set)
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .default_value("false")
-                .value_parser(boolean),
-        );
+        if CHANGING.contains(&command.get_name()) {
+            command = command.arg(switch(adopt()));
+        }
+        command = command.arg(switch(dry_run()));
     }
     command.mut_subcommands(|command| refine(command, false))
 }

@@ -2,15 +2,18 @@
 //! goes through here, so that `--dry-run` does nothing by construction.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 
 use anyhow::Context as _;
+use compose_model::names::ContainerId;
 use compose_planner::intent::Up;
+use compose_planner::observed::Container;
 use compose_planner::plan::Consent;
 use compose_planner::{Intent, Note, Plan};
 use compose_runtime::Event;
 use compose_runtime::executor::{Cancellation, ExecuteOptions, Providers, Report, execute};
-use compose_runtime::port::ObserveQuery;
 use futures_util::StreamExt as _;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::content::Contents;
@@ -71,18 +74,63 @@ impl Watcher for Nobody {
 }
 
 /// Plans, with old values looked up where something differs.
-pub(crate) async fn plan(scene: &mut Scene, intent: &Intent) -> anyhow::Result<Plan> {
-    let first = compose_planner::plan(&scene.project, &scene.observed, intent, scene.runtime.capabilities())?;
-    if look_closer(scene, &first).await {
-        return Ok(compose_planner::plan(&scene.project, &scene.observed, intent, scene.runtime.capabilities())?);
+pub(crate) async fn plan(context: &Context<'_>, scene: &mut Scene, intent: &Intent) -> anyhow::Result<Plan> {
+    let again =
+        |scene: &Scene| compose_planner::plan(&scene.project, &scene.observed, intent, scene.runtime.capabilities());
+    if matches!(intent, Intent::Up(up) | Intent::Create(up) if up.repair_drift) {
+        inspect_all(scene).await;
     }
-    Ok(first)
+    let mut plan = again(scene)?;
+    if read_back(context, scene, &plan).await {
+        plan = again(scene)?;
+    }
+    if look_closer(scene, &plan).await {
+        plan = again(scene)?;
+    }
+    Ok(plan)
+}
+
+/// Inspects every container of the project, for what was changed by hand.
+pub(crate) async fn inspect_all(scene: &mut Scene) {
+    let own = |container: &&Container| container.project.as_ref() == Some(&scene.project.name) && !container.one_off;
+    let ids = scene.observed.containers.iter().filter(own).map(|container| container.id.clone()).collect();
+    inspect(scene, ids).await;
+}
+
+/// Reads contents back that the plan would deliver once more. Whether anything was learned.
+async fn read_back(context: &Context<'_>, scene: &mut Scene, plan: &Plan) -> bool {
+    let mut learned = false;
+    for (id, file) in compose_planner::needs_contents(plan, &scene.observed) {
+        let Ok(mut archive) = scene.runtime.streams().get_archive(id.as_str(), &file.target).await else { continue };
+        let mut bytes = Vec::new();
+        if archive.read_to_end(&mut bytes).await.is_err() {
+            continue;
+        }
+        let mut content = Vec::new();
+        let mut entries = tar::Archive::new(bytes.as_slice());
+        let Some(Ok(mut entry)) = entries.entries().ok().and_then(|mut entries| entries.next()) else { continue };
+        if entry.read_to_end(&mut content).is_err() {
+            continue;
+        }
+        let digest = crate::content::digest_of_delivered(context, &scene.project, &file.object, &content);
+        let container = scene.observed.containers.iter_mut().find(|container| container.id == id);
+        if let (Some(digest), Some(container)) = (digest, container) {
+            container.delivered.insert(file.object.clone(), digest);
+            learned = true;
+        }
+    }
+    learned
 }
 
 /// Inspects containers that are to be replaced because something differs. Whether anything new
 /// came to light; an inspection that fails only costs the old values.
 async fn look_closer(scene: &mut Scene, plan: &Plan) -> bool {
     let ids = compose_planner::needs_detail(plan, &scene.observed);
+    inspect(scene, ids).await
+}
+
+/// Inspects containers. Whether anything came to light.
+async fn inspect(scene: &mut Scene, ids: Vec<ContainerId>) -> bool {
     let runtime = &scene.runtime;
     let details: Vec<_> = futures_util::stream::iter(ids)
         .map(|id| async move { runtime.containers().inspect(id.as_str()).await.map(|found| (id, found.detail)) })
@@ -160,9 +208,10 @@ pub(crate) async fn carry_out(
         display.stay_among_logs();
     }
     display.yields_to_logs = manner.yields_to_logs;
-    let mut plan = plan(scene, &intent).await?;
+    let mut plan = plan(context, scene, &intent).await?;
+    crate::ownership::check(context, scene, &plan)?;
     if !context.options.dry_run && agree_to_volumes(context, &plan, &mut intent, manner.yes)? {
-        plan = self::plan(scene, &intent).await?;
+        plan = self::plan(context, scene, &intent).await?;
     }
     print_notes(context, &plan);
     if context.options.dry_run {
@@ -171,7 +220,7 @@ pub(crate) async fn carry_out(
             && let Some(up) = up_of(&mut intent)
         {
             up.images_ready = true;
-            plan = self::plan(scene, &intent).await?;
+            plan = self::plan(context, scene, &intent).await?;
             display.pretend(&plan);
         }
         display.finish();
@@ -182,14 +231,8 @@ pub(crate) async fn carry_out(
         if let Some(up) = up_of(&mut intent) {
             up.images_ready = true;
         }
-        let query = ObserveQuery {
-            networks: true,
-            volumes: true,
-            images: true,
-            ..crate::context::query(&scene.project, crate::context::Wanted::ALL)
-        };
-        scene.observed = scene.runtime.observe(&query).await?;
-        let plan = self::plan(scene, &intent).await?;
+        context.look_again(scene).await?;
+        let plan = self::plan(context, scene, &intent).await?;
         print_notes(context, &plan);
         changed = round(context, scene, plan, &mut display, interrupts, watcher).await?;
     }

@@ -151,8 +151,17 @@ impl<'a> Context<'a> {
         let lock = self.lock(&project.name, wanted.change).await;
         let runtime = self.connect(Some(&project.name)).await?;
         let query = query(&project, wanted);
-        let observed = runtime.observe(&query).await?;
+        let mut observed = runtime.observe(&query).await?;
+        observed.contents = crate::content::digests(self, &project);
         Ok(Scene { project, runtime, observed, from_files: true, lock })
+    }
+
+    /// Looks at everything again, after a round that changed it.
+    pub(crate) async fn look_again(&self, scene: &mut Scene) -> anyhow::Result<()> {
+        let contents = std::mem::take(&mut scene.observed.contents);
+        let observed = scene.runtime.observe(&query(&scene.project, Wanted::ALL)).await?;
+        scene.observed = Observed { contents, ..observed };
+        Ok(())
     }
 
     /// Taken before anything is observed, so that what is observed stands while it is held.

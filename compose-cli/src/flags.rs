@@ -65,18 +65,21 @@ pub(crate) fn seconds(value: Option<i64>) -> Option<Duration> {
 /// `--remove-orphans` with its variables: whether to remove orphans, and whether not to mention
 /// them. The variables may also stand in the project's `.env`.
 pub(crate) fn orphans(context: &Context<'_>, project: &Project, flag: bool) -> anyhow::Result<(bool, bool)> {
-    let is_true = |name: &str| {
-        context.environment.is_true(name)
-            || project.environment.get(name).is_some_and(|value| {
-                matches!(value.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y" | "yes" | "on")
-            })
-    };
-    let remove = flag || is_true("COMPOSE_REMOVE_ORPHANS");
-    let ignore = is_true("COMPOSE_IGNORE_ORPHANS");
+    let remove = flag || is_true(context, project, "COMPOSE_REMOVE_ORPHANS");
+    let ignore = is_true(context, project, "COMPOSE_IGNORE_ORPHANS");
     if remove && ignore {
         bail!("cannot combine COMPOSE_IGNORE_ORPHANS and --remove-orphans");
     }
     Ok((remove, ignore))
+}
+
+/// Whether a variable, which may also stand in the project's `.env`, holds one of the words for "yes".
+pub(crate) fn is_true(context: &Context<'_>, project: &Project, name: &str) -> bool {
+    context.environment.is_true(name)
+        || project
+            .environment
+            .get(name)
+            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y" | "yes" | "on"))
 }
 
 /// A size in bytes: a number with `b`, `k`, `m`, `g`.

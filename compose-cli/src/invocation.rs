@@ -60,14 +60,15 @@ pub(crate) fn run(words: Vec<String>) -> ExitStatus {
     let parsed = command
         .try_get_matches_from_mut(std::iter::once("compose".to_owned()).chain(words.iter().cloned()))
         .and_then(|matches| {
-            let dry_run = dry_run_of(&matches);
-            CommandLine::from_arg_matches(&matches).map(|line| (line, dry_run))
+            let here = (behind(&matches, "dry-run-here"), behind(&matches, "adopt-here"));
+            CommandLine::from_arg_matches(&matches).map(|line| (line, here))
         });
-    let (mut line, dry_run) = match parsed {
+    let (mut line, (dry_run, adopt)) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return usage_error(&error, &command, &words),
     };
     line.root.dry_run |= dry_run;
+    line.root.adopt |= adopt;
     let output = match output_of(&line, &environment) {
         Ok(output) => output,
         Err(error) => {
@@ -132,10 +133,10 @@ fn plugin_metadata(output: &Output) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::SUCCESS)
 }
 
-/// `--dry-run` behind the command.
-fn dry_run_of(matches: &clap::ArgMatches) -> bool {
-    let here = matches.try_get_one::<bool>("dry-run-here").ok().flatten().copied().unwrap_or(false);
-    here || matches.subcommand().is_some_and(|(_, inner)| dry_run_of(inner))
+/// Whether a root option stands behind the command.
+fn behind(matches: &clap::ArgMatches, name: &str) -> bool {
+    let here = matches.try_get_one::<bool>(name).ok().flatten().copied().unwrap_or(false);
+    here || matches.subcommand().is_some_and(|(_, inner)| behind(inner, name))
 }
 
 fn output_of(line: &CommandLine, environment: &Environment) -> anyhow::Result<Output> {

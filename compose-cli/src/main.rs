@@ -21,6 +21,7 @@ mod loading;
 mod lock;
 mod log_view;
 mod output;
+mod ownership;
 mod progress;
 mod registries;
 mod remote;

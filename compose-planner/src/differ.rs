@@ -8,6 +8,7 @@ use compose_model::project::Service;
 use crate::hashes;
 use crate::lower::{self, Peers};
 use crate::observed::{Container, Detail, State};
+use crate::on_change::OnChange;
 use crate::reason::{Change, Reason};
 use crate::verbs::networks;
 use crate::world::World;
@@ -54,13 +55,35 @@ fn image(world: &World<'_>, service: &Service, container: &Container) -> Option<
     None
 }
 
-/// Inline contents and variables that are copied in.
+/// The reason to replace the container for a changed config or secret.
 fn contents(world: &World<'_>, service: &Service, container: &Container) -> Option<Reason> {
-    let recorded = hashes::parse_groups(container.contents.as_ref()?);
-    let wanted = hashes::contents(world.project, service);
-    let differing = wanted.iter().filter(|(name, digest)| recorded.get(*name) != Some(digest));
-    let objects: Vec<String> = differing.map(|(name, _)| name.replacen('.', " ", 1)).collect();
-    (!objects.is_empty()).then_some(Reason::ContentChanged { objects })
+    match changed_contents(world, service, container)? {
+        (OnChange::Recreate, reason) => Some(reason),
+        _ => None,
+    }
+}
+
+/// Configs and secrets whose content is not the one that the container has, as far as both are
+/// known, and what that asks for: the strongest of what they ask for.
+pub(crate) fn changed_contents(
+    world: &World<'_>,
+    service: &Service,
+    container: &Container,
+) -> Option<(OnChange, Reason)> {
+    let mut recorded = hashes::parse_groups(container.contents.as_ref()?);
+    recorded.extend(container.delivered.clone());
+    let watched = lower::on_change(world, service).ok()?;
+    let mut strongest = OnChange::Ignore;
+    let mut objects = Vec::new();
+    for (name, now) in hashes::contents(&world.observed.contents, service) {
+        let differs = recorded.get(&name).is_some_and(|recorded| hashes::content_differs(recorded, &now));
+        let Some(lower::Watched { on_change, shown }) = watched.get(&name).filter(|_| differs) else { continue };
+        if *on_change != OnChange::Ignore {
+            objects.push(shown.clone());
+            strongest = strongest.max(on_change.clone());
+        }
+    }
+    (!objects.is_empty()).then_some((strongest, Reason::ContentChanged { objects }))
 }
 
 /// A named volume of the file that the container does not mount.

@@ -107,37 +107,93 @@ pub fn parse_groups(label: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Digests of the contents that are copied into the service's containers, by `config.NAME` and
-/// `secret.NAME`: inline text and variables. Files on the host are mounted, so their changes
-/// arrive by themselves. Only digests go into a label, never the content.
-pub(crate) fn contents(project: &Project, service: &Service) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    let mut add = |kind: &str, source: &str, content: &str| {
-        // The project's name keeps equal contents of different projects apart.
+/// The digest of what a config or secret holds, for [`crate::observed::Observed::contents`].
+///
+/// A config's is plain. A secret may have few possible values, and whoever reads a label could try
+/// them all: its digest needs a key that stays on the host, and begins with a mark of that key, so
+/// that digests under different keys are never compared. Without a key a secret has no digest.
+#[must_use]
+pub fn content_digest(
+    project: &Project,
+    kind: ContentKind,
+    source: &str,
+    content: &[u8],
+    key: Option<&[u8; 32]>,
+) -> Option<String> {
+    // The project's name keeps equal contents of different projects apart.
+    let parts = [project.name.as_str().as_bytes(), kind.word().as_bytes(), source.as_bytes(), content];
+    // The key comes first and its length is fixed; the digest is cut, so nothing can be appended.
+    let of = |key: &[u8]| {
         let mut digest = Sha256::new();
-        for part in [project.name.as_str(), kind, source, content] {
+        digest.update(key);
+        for part in parts {
             digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part.as_bytes());
+            digest.update(part);
         }
         let mut text = hex(&digest.finalize());
         text.truncate(12);
-        found.insert(format!("{kind}.{source}"), text);
+        text
     };
-    for reference in &service.configs {
-        if let Some(object) = project.configs.get(reference.source.as_str()) {
-            if !object.content.is_empty() {
-                add("config", &reference.source, &object.content);
-            } else if let Some(value) = project.environment.get(&object.environment) {
-                add("config", &reference.source, value);
-            }
+    match (kind, key) {
+        (ContentKind::Config, _) => Some(of(&[])),
+        (ContentKind::Secret, Some(key)) => {
+            let mut mark = hex(&Sha256::digest([b"mark of ".as_slice(), key].concat()));
+            mark.truncate(8);
+            Some(format!("{mark}:{}", of(key)))
+        }
+        (ContentKind::Secret, None) => None,
+    }
+}
+
+/// What a content belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentKind {
+    /// `configs`.
+    Config,
+    /// `secrets`.
+    Secret,
+}
+
+impl ContentKind {
+    /// `config` or `secret`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Secret => "secret",
         }
     }
-    for reference in &service.secrets {
-        if let Some(object) = project.secrets.get(reference.source.as_str())
-            && let Some(value) = project.environment.get(&object.environment)
-        {
-            add("secret", &reference.source, value);
+
+    /// Reads [`Self::key`] back.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<(Self, &str)> {
+        match key.split_once('.')? {
+            ("config", source) => Some((Self::Config, source)),
+            ("secret", source) => Some((Self::Secret, source)),
+            _ => None,
         }
     }
-    found
+
+    /// The key in [`crate::observed::Observed::contents`], in labels and in plans: `config.NAME`.
+    #[must_use]
+    pub fn key(self, source: &str) -> String {
+        format!("{}.{source}", self.word())
+    }
+}
+
+/// Digests of the contents that the service's containers get.
+pub(crate) fn contents(known: &BTreeMap<String, String>, service: &Service) -> BTreeMap<String, String> {
+    let configs = service.configs.iter().map(|reference| ContentKind::Config.key(&reference.source));
+    let secrets = service.secrets.iter().map(|reference| ContentKind::Secret.key(&reference.source));
+    configs.chain(secrets).filter_map(|key| known.get(&key).map(|digest| (key, digest.clone()))).collect()
+}
+
+/// Whether both digests are known, comparable, and differ.
+pub(crate) fn content_differs(recorded: &str, now: &str) -> bool {
+    match (recorded.split_once(':'), now.split_once(':')) {
+        (Some((one, _)), Some((other, _))) if one != other => false,
+        // Written by an earlier release, without a key.
+        (None, Some(_)) | (Some(_), None) => false,
+        _ => recorded != now,
+    }
 }

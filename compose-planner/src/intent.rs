@@ -149,6 +149,9 @@ pub struct Up {
     /// with code 0 and is unchanged. The reference runs it again on every `up`.
     #[serde(default)]
     pub keep_completed_jobs: bool,
+    /// Undo what was changed by hand; containers have to be inspected for it.
+    #[serde(default)]
+    pub repair_drift: bool,
     /// Create networks and volumes that no selected service uses, too (`--all-resources`).
     #[serde(default)]
     pub all_resources: bool,

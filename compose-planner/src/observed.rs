@@ -20,6 +20,10 @@ pub struct Observed {
     /// Local images by every reference they are known under, in the short form that files use
     /// as well as in the full one.
     pub images: BTreeMap<ImageRef, Image>,
+    /// What the host holds for configs and secrets: digests by `config.NAME` and `secret.NAME`, made
+    /// by [`crate::content_digest`]. What is absent is not compared.
+    #[serde(default)]
+    pub contents: BTreeMap<String, String>,
 }
 
 /// A container's life cycle, in the engine's words.
@@ -103,8 +107,12 @@ pub struct Container {
     pub depends_on: Vec<(ServiceName, String, bool)>,
     /// Digests of attribute groups (own label).
     pub groups: BTreeMap<String, String>,
-    /// Digest of file contents (own label).
+    /// Digests of the contents that it was made with (own label).
     pub contents: Option<String>,
+    /// Digests of what was read back from it, by `config.NAME` and `secret.NAME`: contents that were
+    /// delivered later count for more than the label, which cannot be changed.
+    #[serde(default)]
+    pub delivered: BTreeMap<String, String>,
     /// Directory of the project that made it.
     pub working_directory: String,
     /// Compose files of the project that made it.
@@ -137,6 +145,7 @@ pub struct Container {
 
 /// What only an inspection tells of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Detail {
     /// `KEY=value`.
     pub environment: Vec<String>,
@@ -148,10 +157,33 @@ pub struct Detail {
     pub user: String,
     /// The working directory.
     pub working_dir: String,
-    /// The restart policy's name.
+    /// The restart policy as Compose files write it: `no`, `always`, `on-failure:3`.
     pub restart: String,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// The host name.
+    pub hostname: String,
+    /// Whether it has extended privileges.
+    pub privileged: bool,
+    /// Whether its root file system is read-only.
+    pub read_only: bool,
+    /// Limits that can be changed while it runs, by the attribute's name; unset ones are absent.
+    /// `None`: the backend does not tell.
+    pub limits: Option<BTreeMap<String, String>>,
+    /// Its places in networks.
+    pub endpoints: BTreeMap<NetworkName, Endpoint>,
+}
+
+/// A container's place in a network, as it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Endpoint {
+    /// The names that it answers to there.
+    pub aliases: BTreeSet<String>,
+    /// Its fixed address; empty when the engine chose.
+    pub ipv4_address: String,
+    /// Its fixed address; empty when the engine chose.
+    pub ipv6_address: String,
 }
 
 /// A mount of a container.

@@ -10,6 +10,7 @@ use crate::differ;
 use crate::observed::Observed;
 use crate::op::{Op, OpId, Target};
 use crate::reason::Reason;
+use crate::spec::FileSpec;
 
 /// Version of the JSON form. It grows when a reader of the old form could misread the new one.
 pub const PLAN_VERSION: u32 = 1;
@@ -154,6 +155,25 @@ pub fn needs_detail(plan: &Plan, observed: &Observed) -> Vec<ContainerId> {
         if learns && !inspected.contains(id) {
             found.push(id.clone());
         }
+    }
+    found
+}
+
+/// Files in running containers that a plan would deliver anew: the caller reads them back, fills in
+/// [`crate::observed::Container::delivered`] and plans again, since a label cannot tell what was
+/// delivered after the container was made.
+#[must_use]
+pub fn needs_contents<'p>(plan: &'p Plan, observed: &Observed) -> Vec<(ContainerId, &'p FileSpec)> {
+    let mut found = Vec::new();
+    for step in &plan.steps {
+        let (Op::CopyIn { container: Target::Existing { id, .. }, files }, Reason::ContentChanged { .. }) =
+            (&step.op, &step.because)
+        else {
+            continue;
+        };
+        let known = observed.containers.iter().find(|container| container.id == *id).map(|found| &found.delivered);
+        let unknown = |file: &&FileSpec| known.is_none_or(|known| !known.contains_key(&file.object));
+        found.extend(files.iter().filter(unknown).map(|file| (id.clone(), file)));
     }
     found
 }

@@ -148,7 +148,17 @@ impl Engine {
             }),
             Op::Pause { container } => self.with(container, |container| container.state = State::Paused),
             Op::Rename { container, to } => self.with(container, |container| container.name = to.clone()),
-            Op::Push { .. } | Op::CopyIn { .. } | Op::Await { .. } | Op::RunHook { .. } | Op::RunProvider { .. } => {}
+            Op::CopyIn { container, files } => {
+                let known = self.world.contents.clone();
+                self.with(container, |container| {
+                    for file in files {
+                        if let Some(digest) = known.get(&file.object) {
+                            container.delivered.insert(file.object.clone(), digest.clone());
+                        }
+                    }
+                });
+            }
+            Op::Push { .. } | Op::Await { .. } | Op::RunHook { .. } | Op::RunProvider { .. } => {}
         }
     }
 

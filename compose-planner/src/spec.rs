@@ -177,6 +177,12 @@ pub struct ResourceSpec {
     pub blkio: Option<BlkioConfig>,
 }
 
+/// Billionths of a processor as files write them (`0.5`); empty for none.
+#[must_use]
+pub fn cpus_text(nano: i64) -> String {
+    if nano == 0 { String::new() } else { format!("{}", nano as f64 / 1e9) }
+}
+
 /// When the engine starts a container again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestartPolicy {
@@ -337,6 +343,9 @@ pub struct FileSpec {
     pub secret: bool,
     /// The object's name in the engine's terms, `PROJECT_KEY`.
     pub name: String,
+    /// Its key in [`crate::observed::Observed::contents`].
+    #[serde(default)]
+    pub object: String,
     /// Absolute path in the container.
     pub target: String,
     /// Where the content comes from.

@@ -166,7 +166,11 @@ impl Counts {
                 Op::CreateContainer { spec, .. } if spec.labels.contains_key(crate::labels::HOOK) => {}
                 Op::CreateContainer { replaces: None, .. } => counts.created += 1,
                 Op::CreateContainer { replaces: Some(_), .. } => counts.replaced += 1,
-                Op::Rename { container: Target::Existing { .. }, .. } => finished += 1,
+                Op::Rename { container: Target::Existing { .. }, .. }
+                    if matches!(step.because, Reason::Unfinished { .. }) =>
+                {
+                    finished += 1;
+                }
                 Op::Kill { .. } => counts.signalled += 1,
                 Op::Pause { .. } => counts.paused += 1,
                 Op::Unpause { .. } => counts.resumed += 1,

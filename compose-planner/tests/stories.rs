@@ -65,7 +65,9 @@ fn tell(story: &str) -> String {
                 yaml.push('\n');
             }
             project = support::project(&yaml);
-            for (reference, image) in support::images(&project).images {
+            let fresh = support::images(&project);
+            observed.contents = fresh.contents;
+            for (reference, image) in fresh.images {
                 observed.images.entry(reference).or_insert(image);
             }
         } else if let Some(example) = line.strip_prefix("=== example ") {
@@ -80,7 +82,9 @@ fn tell(story: &str) -> String {
                     let _ = writeln!(told, "{error}\n");
                 }
             }
-            for (reference, image) in support::images(&project).images {
+            let fresh = support::images(&project);
+            observed.contents = fresh.contents;
+            for (reference, image) in fresh.images {
                 observed.images.entry(reference).or_insert(image);
             }
         } else if let Some(change) = line.strip_prefix("! ") {

@@ -165,6 +165,7 @@ impl Core {
             depends_on: depends_on(&own(labels::DEPENDS_ON)),
             groups: listed(own(labels::GROUPS)),
             contents: label(labels::CONTENTS),
+            delivered: BTreeMap::new(),
             working_directory: own(labels::WORKING_DIR),
             config_files: own(labels::CONFIG_FILES),
             state,
@@ -216,6 +217,7 @@ impl Core {
             networks: if query.networks { self.observe_networks() } else { BTreeMap::new() },
             volumes: if query.volumes { self.observe_volumes()? } else { BTreeMap::new() },
             images,
+            contents: BTreeMap::new(),
         })
     }
 
@@ -282,5 +284,6 @@ fn detail(record: &Record) -> Detail {
         }
         .to_owned(),
         tty: record.tty,
+        ..Detail::default()
     }
 }

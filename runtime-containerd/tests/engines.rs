@@ -265,6 +265,7 @@ on_daemons! {
         let streams = place.runtime.streams();
         let mut wanted = spec("shop-web-1", &["sh", "-c", "cat /run/secrets/token; ls -ln /run/secrets/token; sleep 1000"]);
         wanted.files = vec![compose_planner::spec::FileSpec {
+            object: String::new(),
             secret: true, name: "shop_token".to_owned(), target: "/run/secrets/token".to_owned(),
             content: compose_planner::spec::FileContent::Inline { text: String::new() }, uid: "33".to_owned(), gid: "4".to_owned(), mode: 0o440,
         }];

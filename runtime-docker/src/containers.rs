@@ -1,11 +1,11 @@
 //! Containers: create, start, stop, remove, and so on; what an inspection tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use compose_model::names::{ContainerId, ContainerName, NetworkName};
-use compose_planner::observed::{Detail, Health, PublishedPort};
+use compose_planner::observed::{self, Detail, Health, PublishedPort};
 use compose_planner::spec::ContainerSpec;
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
@@ -98,6 +98,7 @@ struct InspectedConfig {
     env: Option<Vec<String>>,
     cmd: Option<Vec<String>>,
     entrypoint: Option<Vec<String>>,
+    hostname: String,
     user: String,
     working_dir: String,
     tty: bool,
@@ -115,12 +116,48 @@ struct InspectedCheck {
 #[serde(rename_all = "PascalCase", default)]
 struct InspectedHostConfig {
     restart_policy: InspectedRestart,
+    privileged: bool,
+    readonly_rootfs: bool,
+    blkio_weight: i64,
+    cpu_period: i64,
+    cpu_quota: i64,
+    cpu_shares: i64,
+    nano_cpus: i64,
+    cpuset_cpus: String,
+    memory: i64,
+    memory_reservation: i64,
+    memory_swap: i64,
+    pids_limit: Option<i64>,
+}
+
+impl InspectedHostConfig {
+    /// By the names of the attributes; unset ones are left out.
+    fn limits(&self) -> BTreeMap<String, String> {
+        let number = |value: i64| if value == 0 { String::new() } else { value.to_string() };
+        [
+            ("blkio_config.weight", number(self.blkio_weight)),
+            ("cpu_period", number(self.cpu_period)),
+            ("cpu_quota", number(self.cpu_quota)),
+            ("cpu_shares", number(self.cpu_shares)),
+            ("cpus", compose_planner::spec::cpus_text(self.nano_cpus)),
+            ("cpuset", self.cpuset_cpus.clone()),
+            ("mem_limit", number(self.memory)),
+            ("mem_reservation", number(self.memory_reservation)),
+            ("memswap_limit", number(self.memory_swap)),
+            ("pids_limit", number(self.pids_limit.unwrap_or_default().max(0))),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct InspectedRestart {
     name: String,
+    maximum_retry_count: i64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,6 +174,19 @@ struct InspectedEndpoint {
     ip_address: String,
     #[serde(rename = "GlobalIPv6Address")]
     ipv6_address: String,
+    #[serde(rename = "Aliases")]
+    aliases: Option<BTreeSet<String>>,
+    #[serde(rename = "IPAMConfig")]
+    fixed: Option<InspectedAddresses>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct InspectedAddresses {
+    #[serde(rename = "IPv4Address")]
+    ipv4_address: String,
+    #[serde(rename = "IPv6Address")]
+    ipv6_address: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -148,13 +198,32 @@ struct InspectedBinding {
 
 impl Inspected {
     pub(crate) fn detail(self) -> Detail {
+        let restart = self.host_config.restart_policy.name.clone();
+        let endpoints = self.network_settings.networks.into_iter().flatten().map(|(name, endpoint)| {
+            let endpoint = endpoint.unwrap_or_default();
+            let fixed = endpoint.fixed.unwrap_or_default();
+            let endpoint = observed::Endpoint {
+                aliases: endpoint.aliases.unwrap_or_default(),
+                ipv4_address: fixed.ipv4_address,
+                ipv6_address: fixed.ipv6_address,
+            };
+            (NetworkName::new(name), endpoint)
+        });
         Detail {
+            limits: Some(self.host_config.limits()),
+            endpoints: endpoints.collect(),
+            hostname: self.config.hostname,
+            privileged: self.host_config.privileged,
+            read_only: self.host_config.readonly_rootfs,
             environment: self.config.env.unwrap_or_default(),
             command: self.config.cmd.unwrap_or_default(),
             entrypoint: self.config.entrypoint.unwrap_or_default(),
             user: self.config.user,
             working_dir: self.config.working_dir,
-            restart: self.host_config.restart_policy.name,
+            restart: match self.host_config.restart_policy.maximum_retry_count {
+                0 => restart,
+                attempts => format!("{restart}:{attempts}"),
+            },
             tty: self.config.tty,
         }
     }

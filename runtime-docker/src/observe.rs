@@ -159,7 +159,7 @@ pub(crate) async fn observe(
         async { if query.volumes { volumes(transport).await } else { Ok(BTreeMap::new()) } },
         async { if query.images { images(transport).await } else { Ok(BTreeMap::new()) } },
     )?;
-    Ok(Observed { containers, networks, volumes, images })
+    Ok(Observed { containers, networks, volumes, images, contents: BTreeMap::new() })
 }
 
 async fn containers(
@@ -359,6 +359,7 @@ fn container(summary: ContainerSummary) -> Container {
             .map(|(group, digest)| (group.to_owned(), digest.to_owned()))
             .collect(),
         contents: labels.get(labels::CONTENTS).cloned(),
+        delivered: BTreeMap::new(),
         working_directory: label(labels::WORKING_DIR),
         config_files: label(labels::CONFIG_FILES),
         state: state(&summary.state),

@@ -66,6 +66,7 @@ mod tests {
     #[test]
     fn owner_mode_and_path_of_a_file_are_those_of_the_specification() {
         let file = FileSpec {
+            object: String::new(),
             secret: true,
             name: "shop_key".into(),
             target: format!("/run//secrets/../secrets/{}", "k".repeat(150)),

@@ -685,6 +685,7 @@ async fn a_hook_that_fails_is_told_with_its_output_and_code() {
 async fn files_are_copied_with_owner_and_mode_and_a_missing_variable_is_named() {
     let fake = Fake::default().with_image("img");
     let file = |content: FileContent| FileSpec {
+        object: String::new(),
         secret: true,
         name: "shop_key".into(),
         target: "/run/secrets/key".into(),

@@ -50,7 +50,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         return Ok(ExitStatus::INTERRUPTED);
     }
     if replan && !context.options.dry_run {
-        scene.observed = scene.runtime.observe(&crate::context::query(&scene.project, Wanted::ALL)).await?;
+        context.look_again(&mut scene).await?;
         let changed = carry_out(context, &mut scene, saved.intent, &manner, &mut interrupts, &mut Nobody).await?;
         return Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS });
     }

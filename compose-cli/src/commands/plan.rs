@@ -70,9 +70,15 @@ pub(crate) struct Arguments {
     /// As `down --volumes`
     #[arg(short = 'v', long)]
     pub(crate) volumes: bool,
+    /// As `up --keep-jobs`
+    #[arg(long)]
+    pub(crate) keep_jobs: bool,
     /// As `up --rerun-jobs`
     #[arg(long)]
     pub(crate) rerun_jobs: bool,
+    /// Also what was changed by hand, and what `up --repair-drift` would do about it
+    #[arg(long, alias = "repair-drift")]
+    pub(crate) drift: bool,
     /// As `up --wait`
     #[arg(long)]
     pub(crate) wait: bool,
@@ -107,7 +113,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         let intent = Intent::Up(up::intent(context, &scene.project, &as_up(arguments))?);
         (scene, intent)
     };
-    let plan = crate::change::plan(&mut scene, &intent).await?;
+    let plan = crate::change::plan(context, &mut scene, &intent).await?;
     let changes = !plan.is_empty();
     let text = render(&plan)?;
     if let Some(path) = &arguments.output {
@@ -133,7 +139,9 @@ fn as_up(arguments: &Arguments) -> up::Arguments {
         renew_anon_volumes: arguments.renew_anon_volumes,
         scale: arguments.scale.clone(),
         timeout: arguments.timeout,
+        keep_jobs: arguments.keep_jobs,
         rerun_jobs: arguments.rerun_jobs,
+        repair_drift: arguments.drift,
         wait: arguments.wait,
         ..up::Arguments::default()
     }

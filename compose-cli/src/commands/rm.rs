@@ -42,7 +42,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         stop: arguments.stop,
         volumes: arguments.volumes,
     });
-    let plan = crate::change::plan(&mut scene, &intent).await?;
+    let plan = crate::change::plan(context, &mut scene, &intent).await?;
     let going: Vec<&str> = plan
         .consents
         .iter()

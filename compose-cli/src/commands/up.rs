@@ -117,6 +117,12 @@ pub(crate) struct Arguments {
     /// Show a menu of keys while attached
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::args::boolean)]
     pub(crate) menu: Option<bool>,
+    /// Leave services alone that others wait to complete, where they completed before and nothing changed
+    #[arg(long)]
+    pub(crate) keep_jobs: bool,
+    /// Undo what was changed on containers by hand
+    #[arg(long)]
+    pub(crate) repair_drift: bool,
     /// Run services that others wait to complete again, even if they completed before
     #[arg(long)]
     pub(crate) rerun_jobs: bool,
@@ -179,6 +185,8 @@ pub(crate) fn intent(context: &Context<'_>, project: &Project, arguments: &Argum
         wait: arguments.wait || arguments.wait_timeout.is_some(),
         wait_timeout: crate::flags::seconds(arguments.wait_timeout),
         rerun_jobs: arguments.rerun_jobs,
+        keep_completed_jobs: arguments.keep_jobs || crate::flags::is_true(context, project, "COMPOSE_KEEP_JOBS"),
+        repair_drift: arguments.repair_drift,
         all_resources: context.options.all_resources,
         now: Some(crate::time_format::now().as_second()),
         ..Up::default()

@@ -101,7 +101,7 @@ pub(super) fn labels(
         set(keys::CONFIG_HASH, hashes::service(hashed));
     }
     set(keys::GROUPS, hashes::groups_label(&hashes::groups(service)));
-    let contents = hashes::contents(project, service);
+    let contents = hashes::contents(&world.observed.contents, service);
     if !contents.is_empty() {
         set(keys::CONTENTS, hashes::groups_label(&contents));
     }

@@ -21,7 +21,7 @@ use crate::spec::{
 use crate::world::World;
 
 pub(crate) use labels::{hashed_service, image_volume_digest};
-pub(crate) use mounts::files;
+pub(crate) use mounts::{Watched, files, on_change};
 pub(crate) use networking::endpoint;
 
 /// The replicas that a service has when all is done, by number.

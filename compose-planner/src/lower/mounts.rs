@@ -1,11 +1,13 @@
 //! Volumes, binds, temporary file systems, secrets and configs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compose_model::project::{FileObject, FileReference, Mount, Place, Service, StringMap};
 
 use super::Role;
 use crate::error::PlanError;
+use crate::hashes::ContentKind;
+use crate::on_change::{self, OnChange};
 use crate::spec::{FileContent, FileSpec, MountSource, MountSpec};
 use crate::world::World;
 
@@ -28,8 +30,8 @@ pub(super) fn mounts(world: &World<'_>, service: &Service, role: Role<'_>) -> Re
     if let Some(old) = old {
         carry_image_volumes(world, service, old, &mut mounts);
     }
-    each_file(world, service, |secret, reference, object, place| {
-        if is_bind(reference, object) {
+    each_file(world, service, |File { secret, reference, object, on_change, place }| {
+        if is_bind(reference, object, &on_change) {
             mounts.push(MountSpec {
                 target: target(secret, reference),
                 read_only: true,
@@ -51,25 +53,64 @@ pub(super) fn mounts(world: &World<'_>, service: &Service, role: Role<'_>) -> Re
 /// Secrets and configs that are copied in before each start.
 pub(crate) fn files(world: &World<'_>, service: &Service) -> Result<Vec<FileSpec>, PlanError> {
     let mut files = Vec::new();
-    each_file(world, service, |secret, reference, object, _| {
-        if !is_bind(reference, object) {
+    each_file(world, service, |File { secret, reference, object, on_change, .. }| {
+        if !is_bind(reference, object, &on_change) {
             files.push(file(world, secret, reference, object, target(secret, reference)));
         }
     })?;
     Ok(files)
 }
 
-/// A file of the host is mounted, unless an owner or a mode is asked for.
-fn is_bind(reference: &FileReference, object: &FileObject) -> bool {
-    !object.file.is_empty() && reference.uid.is_empty() && reference.gid.is_empty() && reference.mode.is_none()
+/// What a change of each config and secret of the service does, by `config.NAME` and `secret.NAME`;
+/// where one is referred to twice, the stronger counts.
+pub(crate) fn on_change(world: &World<'_>, service: &Service) -> Result<BTreeMap<String, Watched>, PlanError> {
+    let mut found: BTreeMap<String, Watched> = BTreeMap::new();
+    each_file(world, service, |File { secret, reference, object, on_change, .. }| {
+        let kind = if secret { ContentKind::Secret } else { ContentKind::Config };
+        let key = kind.key(&reference.source);
+        let place = if object.file.is_empty() {
+            world.project.origins.nearest(&format!("{}s.{}", kind.word(), reference.source)).map(ToString::to_string)
+        } else {
+            Some(object.file.clone())
+        };
+        let name = format!("{} {}", kind.word(), reference.source);
+        let shown = place.map_or_else(|| name.clone(), |place| format!("{name} ({place})"));
+        let entry = found.entry(key).or_insert_with(|| Watched { on_change: on_change.clone(), shown });
+        if on_change > entry.on_change {
+            entry.on_change = on_change;
+        }
+    })?;
+    Ok(found)
+}
+
+/// What a change of one config or secret does.
+pub(crate) struct Watched {
+    pub(crate) on_change: OnChange,
+    /// Its name and where its content is written, for reasons.
+    pub(crate) shown: String,
+}
+
+/// A file of the host is mounted, unless an owner or a mode is asked for, or what was delivered has
+/// to be told from what the host has.
+fn is_bind(reference: &FileReference, object: &FileObject, on_change: &OnChange) -> bool {
+    !object.file.is_empty()
+        && reference.uid.is_empty()
+        && reference.gid.is_empty()
+        && reference.mode.is_none()
+        && !on_change.needs_copy()
+}
+
+/// A config or secret of a service.
+struct File<'f> {
+    secret: bool,
+    reference: &'f FileReference,
+    object: &'f FileObject,
+    on_change: OnChange,
+    place: Option<Place>,
 }
 
 /// Calls `each` for every config and secret of the service.
-fn each_file(
-    world: &World<'_>,
-    service: &Service,
-    mut each: impl FnMut(bool, &FileReference, &FileObject, Option<Place>),
-) -> Result<(), PlanError> {
+fn each_file(world: &World<'_>, service: &Service, mut each: impl FnMut(File<'_>)) -> Result<(), PlanError> {
     for (secret, references) in [(false, &service.configs), (true, &service.secrets)] {
         let kind = if secret { "secret" } else { "config" };
         for (index, reference) in references.iter().enumerate() {
@@ -95,7 +136,13 @@ fn each_file(
                     place,
                 });
             }
-            each(secret, reference, object, place);
+            let on_change = on_change::of(reference, object).map_err(|problem| PlanError::Invalid {
+                service: service.name.clone(),
+                attribute: format!("{kind}s {}: {}", reference.source, on_change::ATTRIBUTE),
+                problem,
+                place: place.clone(),
+            })?;
+            each(File { secret, reference, object, on_change, place });
         }
     }
     Ok(())
@@ -126,8 +173,10 @@ fn file(world: &World<'_>, secret: bool, reference: &FileReference, object: &Fil
     } else {
         object.name.clone()
     };
+    let kind = if secret { ContentKind::Secret } else { ContentKind::Config };
     FileSpec {
         secret,
+        object: kind.key(&reference.source),
         name,
         target,
         content,

@@ -6,6 +6,7 @@ use compose_model::names::{NetworkName, ServiceName, VolumeName};
 use compose_model::project::Service;
 
 use crate::differ;
+use crate::drift;
 use crate::intent::Recreate;
 use crate::lower::Peers;
 use crate::observed::{Container, State};
@@ -49,6 +50,8 @@ pub(crate) struct Decision<'a> {
 pub(crate) struct Terms<'t> {
     pub(crate) peers: &'t Peers,
     pub(crate) recreate: Recreate,
+    /// What was changed by hand is undone.
+    pub(crate) repair_drift: bool,
     /// The service was not named; it is here because others depend on it.
     pub(crate) dependency: bool,
     pub(crate) wanted: usize,
@@ -68,6 +71,8 @@ struct Group<'a> {
     /// Whether the unfinished replacement is what the file asks for now.
     pending_is_good: bool,
     stale: Option<Reason>,
+    /// Changed by hand in a way that only a replacement undoes.
+    drift: Option<Reason>,
 }
 
 /// Decides about all replicas of a service.
@@ -137,7 +142,12 @@ fn groups<'a>(
                 && ![current, pending].iter().any(|container| on_replaced_network(container, terms.networks))
                 && differ::divergence(world, terms.peers, service, pending, terms.networks).is_none()
         });
-        groups.push(Group { number, current, pending, pending_is_good, stale });
+        let drift = terms
+            .repair_drift
+            .then(|| drift::replacing(world, terms.peers, service, current))
+            .flatten()
+            .map(|changes| Reason::Drift { changes });
+        groups.push(Group { number, current, pending, pending_is_good, stale, drift });
     }
     groups
 }
@@ -203,6 +213,7 @@ fn fate<'a>(
         Recreate::Diverged => group
             .stale
             .clone()
+            .or_else(|| group.drift.clone())
             .or_else(|| parent.map(|parent| Reason::DependencyReplaced { service: parent.to_string() })),
     };
     if let Some(pending) = group.pending {

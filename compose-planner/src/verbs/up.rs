@@ -266,6 +266,7 @@ impl<'w, 'a> Run<'w, 'a> {
             let terms = Terms {
                 peers: &self.peers,
                 recreate: if named.contains(&name) { self.up.recreate } else { self.up.recreate_dependencies },
+                repair_drift: self.up.repair_drift,
                 dependency: !named.contains(&name),
                 wanted: count,
                 networks: &networks,

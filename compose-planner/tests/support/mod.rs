@@ -19,7 +19,7 @@ use compose_model::units::Duration;
 use compose_model::{LoadOptions, forms, load, parse};
 use compose_planner::intent::{self, BuildPolicy, PullPolicy, Recreate, RemoveImages};
 use compose_planner::observed::{Detail, Image, Observed, State};
-use compose_planner::{Capabilities, Intent, Plan, check, plan, simulate};
+use compose_planner::{Capabilities, ContentKind, Intent, Plan, check, content_digest, plan, simulate};
 
 /// A project from the text of one file; every image that it names is there unless a story says
 /// otherwise.
@@ -132,9 +132,23 @@ pub(crate) fn example(path: &str, changes: &str) -> Result<Project, String> {
         .map_err(|error| error.render(false))
 }
 
+/// What the host holds: inline contents, and texts that stand for the rest.
+pub(crate) fn contents(project: &Project) -> BTreeMap<String, String> {
+    let digest = |kind: ContentKind, source: &str, object: &compose_model::project::FileObject| {
+        let content = format!("{}{}{}", object.content, object.file, object.environment);
+        content_digest(project, kind, source, content.as_bytes(), Some(&[7; 32]))
+            .map(|digest| (kind.key(source), digest))
+    };
+    let configs =
+        project.configs.iter().filter_map(|(name, object)| digest(ContentKind::Config, name.as_str(), object));
+    let secrets =
+        project.secrets.iter().filter_map(|(name, object)| digest(ContentKind::Secret, name.as_str(), object));
+    configs.chain(secrets).collect()
+}
+
 /// Every image that the project runs, by short name.
 pub(crate) fn images(project: &Project) -> Observed {
-    let mut observed = Observed::default();
+    let mut observed = Observed { contents: contents(project), ..Observed::default() };
     for service in project.services.values().chain(project.disabled_services.values()) {
         let reference = service.image_reference(&project.name);
         let image = Image { id: format!("sha256:{reference}-first").into(), ..Image::default() };
@@ -241,6 +255,7 @@ pub(crate) fn intent(words: &str, project: &Project) -> Intent {
         images_ready: has("images-ready"),
         rerun_jobs: has("rerun-jobs"),
         keep_completed_jobs: has("keep-completed-jobs"),
+        repair_drift: has("repair-drift"),
         all_resources: has("all-resources"),
         now: value("now").map(|text| text.parse().expect("seconds")),
     };
@@ -357,6 +372,20 @@ pub(crate) fn happen(line: &str, observed: &mut Observed) {
             found.groups.clear();
             found.contents = None;
         }),
+        ["by-hand", name, attribute, value] => container(observed, name, &mut |found| {
+            let detail = found.detail.get_or_insert_default();
+            let limits = detail.limits.get_or_insert_default();
+            limits.insert((*attribute).to_owned(), (*value).to_owned());
+        }),
+        ["connected", name, network] => container(observed, name, &mut |found| {
+            found.networks.insert((*network).into(), String::new());
+        }),
+        ["named", name, other] => container(observed, name, &mut |found| found.name = (*other).into()),
+        ["content", object, text] => {
+            let digest = format!("{:0>12}", text);
+            let now = observed.contents.get_mut(*object).unwrap_or_else(|| panic!("no {object}"));
+            *now = now.split_once(':').map_or_else(|| digest.clone(), |(mark, _)| format!("{mark}:{digest}"));
+        }
         ["disconnected", name, network] => container(observed, name, &mut |found| {
             found.networks.remove(*network);
         }),

@@ -5,10 +5,12 @@
 mod attached;
 mod bad_input;
 mod building;
+mod by_hand;
 mod chapter;
 mod chapter_commands;
 mod configuration;
 mod containerd_restart;
+mod contents;
 mod dependencies;
 mod down;
 mod economy;
@@ -118,10 +120,12 @@ fn main() -> std::process::ExitCode {
         attached::CASES,
         bad_input::CASES,
         building::CASES,
+        by_hand::CASES,
         chapter::CASES,
         chapter_commands::CASES,
         configuration::CASES,
         containerd_restart::CASES,
+        contents::CASES,
         dependencies::CASES,
         down::CASES,
         economy::CASES,

@@ -9,12 +9,14 @@ use compose_model::project::Service;
 use super::{Disposition, Replica, Run};
 use crate::differ;
 use crate::draft::Draft;
+use crate::drift::{self, Repair};
 use crate::error::PlanError;
 use crate::lower::{self, Role};
 use crate::observed::Container;
+use crate::on_change::OnChange;
 use crate::op::{Op, OpId, Target};
 use crate::plan::Note;
-use crate::reason::Reason;
+use crate::reason::{Change, Reason};
 use crate::select;
 use crate::spec::{ContainerSpec, MountSource, Namespace, NetworkMode};
 use crate::verbs::replicas::{self, Fate, Slot};
@@ -63,12 +65,12 @@ impl<'a> Run<'_, 'a> {
             done: Vec::new(),
         };
         match slot.fate {
-            Fate::Keep(container) => self.keep(service, container, &mut replica, networks),
+            Fate::Keep(container) => self.keep(service, container, &mut replica, networks)?,
             Fate::Rename(container) => {
                 let found = format!("{} has a temporary name", container.name);
                 self.draft.notes.push(Note::Unfinished { text: format!("{found}; it becomes {name}") });
                 self.rename(existing(container), &name, Reason::Unfinished { found }, &mut replica);
-                self.keep(service, container, &mut replica, networks);
+                self.keep(service, container, &mut replica, networks)?;
                 replica.replaced = true;
             }
             Fate::Finish { old, new } => {
@@ -78,7 +80,7 @@ impl<'a> Run<'_, 'a> {
                 let removed = self.retire(service, old, &mut replica, &because, &[]);
                 let rename = self.rename(existing(new), &name, because, &mut replica);
                 self.draft.after(&rename, &removed);
-                self.keep(service, new, &mut replica, networks);
+                self.keep(service, new, &mut replica, networks)?;
                 replica.replaced = true;
             }
             Fate::Create(because) => {
@@ -238,7 +240,7 @@ impl<'a> Run<'_, 'a> {
         container: &'a Container,
         replica: &mut Replica<'a>,
         networks: &BTreeSet<NetworkName>,
-    ) {
+    ) -> Result<(), PlanError> {
         replica.target = match &replica.target {
             // A rename before gave it its name already.
             Target::Named { .. } if replica.before_start.is_empty() => existing(container),
@@ -246,8 +248,14 @@ impl<'a> Run<'_, 'a> {
             other => other.clone(),
         };
         replica.there = Some(container);
+        if container.state.is_up() {
+            self.deliver(service, container, replica)?;
+        }
+        if self.up.repair_drift {
+            self.repair(service, container, replica)?;
+        }
         if container.state.is_up() || !service.network_mode.is_empty() {
-            return;
+            return Ok(());
         }
         let name = self.world.container_name(service, replica.number);
         for network in differ::missing_networks(self.world, service, container, networks) {
@@ -276,6 +284,84 @@ impl<'a> Run<'_, 'a> {
             }
             replica.before_start.push(connect);
         }
+        Ok(())
+    }
+
+    /// Brings a changed config or secret into a running container that need not be replaced for it.
+    fn deliver(
+        &mut self,
+        service: &Service,
+        container: &'a Container,
+        replica: &mut Replica<'a>,
+    ) -> Result<(), PlanError> {
+        match differ::changed_contents(self.world, service, container) {
+            // What is copied in before each start brings the new content along.
+            Some((OnChange::Restart, because)) => {
+                let label = &replica.label;
+                let stop = stopping::stop(self.draft, container, Some(service), label, self.up.timeout, &because);
+                replica.stopped = Some(stop);
+                replica.because = Some(because);
+            }
+            Some((OnChange::Signal(signal), because)) => {
+                // A file of the host that is still mounted from an earlier definition is there already.
+                let mounted = |target: &String| container.mounts.iter().any(|mount| mount.target == *target);
+                let mut files = lower::files(self.world, service)?;
+                files.retain(|file| !mounted(&file.target));
+                let kill = OpId::new("kill", &replica.label);
+                let op = Op::Kill { container: existing(container), signal };
+                self.draft.add(kill.clone(), op, because.clone(), Some(&service.name));
+                if !files.is_empty() {
+                    let copy = OpId::new("copy-in", &replica.label);
+                    let op = Op::CopyIn { container: existing(container), files };
+                    self.draft.add(copy.clone(), op, because.clone(), Some(&service.name));
+                    self.draft.after(&kill, &copy);
+                }
+                replica.because = Some(because);
+            }
+            Some((OnChange::Recreate | OnChange::Ignore, _)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Undoes what was changed by hand and can be undone without a replacement: name and networks.
+    fn repair(
+        &mut self,
+        service: &Service,
+        container: &'a Container,
+        replica: &mut Replica<'a>,
+    ) -> Result<(), PlanError> {
+        let name = self.world.container_name(service, replica.number);
+        let because = |change: &Change| Reason::Drift { changes: vec![change.clone()] };
+        for drift in drift::of(self.world, &self.peers, service, container)? {
+            let target = existing(container);
+            match &drift.repair {
+                Repair::Rename => {
+                    let id = OpId::new("rename", &replica.label);
+                    let op = Op::Rename { container: target, to: name.clone() };
+                    self.draft.add(id, op, because(&drift.change), Some(&service.name));
+                }
+                Repair::Disconnect(network) => {
+                    let id = OpId::new("disconnect", format!("{}.{network}", replica.label));
+                    let op = Op::Disconnect { container: target, network: network.clone() };
+                    self.draft.add(id, op, because(&drift.change), Some(&service.name));
+                }
+                Repair::Connect(endpoint) => {
+                    let network = &endpoint.network;
+                    let connect = OpId::new("connect", format!("{}.{network}", replica.label));
+                    let op = Op::Connect { container: target.clone(), endpoint: endpoint.clone() };
+                    self.draft.add(connect.clone(), op, because(&drift.change), Some(&service.name));
+                    if container.networks.contains_key(network) {
+                        let disconnect = OpId::new("disconnect", format!("{}.{network}", replica.label));
+                        let op = Op::Disconnect { container: target, network: network.clone() };
+                        self.draft.add(disconnect.clone(), op, because(&drift.change), Some(&service.name));
+                        self.draft.after(&connect, &disconnect);
+                    }
+                }
+                Repair::Replace => continue,
+            }
+            replica.because.get_or_insert(because(&drift.change));
+        }
+        Ok(())
     }
 }
 
