@@ -88,7 +88,7 @@ pub fn explain(project: &Project, observed: &Observed, capabilities: &Capabiliti
                         actual: Some("not connected".to_owned()),
                         place: None,
                         by_hand: true,
-                    })
+                    });
                 }
                 _ => {}
             }

@@ -382,7 +382,7 @@ pub(crate) fn happen(line: &str, observed: &mut Observed) {
         }),
         ["named", name, other] => container(observed, name, &mut |found| found.name = (*other).into()),
         ["content", object, text] => {
-            let digest = format!("{:0>12}", text);
+            let digest = format!("{text:0>12}");
             let now = observed.contents.get_mut(*object).unwrap_or_else(|| panic!("no {object}"));
             *now = now.split_once(':').map_or_else(|| digest.clone(), |(mark, _)| format!("{mark}:{digest}"));
         }

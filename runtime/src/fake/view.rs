@@ -49,6 +49,7 @@ impl World {
         };
         let image = |id: &ImageId| Image { id: id.clone(), ..Image::default() };
         Observed {
+            contents: BTreeMap::new(),
             containers: containers.collect(),
             networks: if query.networks { networks } else { BTreeMap::new() },
             volumes: if query.volumes {
@@ -110,6 +111,7 @@ impl World {
             depends_on,
             groups,
             contents: all.get(labels::CONTENTS).cloned(),
+            delivered: BTreeMap::new(),
             working_directory: label(labels::WORKING_DIR),
             config_files: label(labels::CONFIG_FILES),
             state: found.state,
