@@ -136,16 +136,16 @@ fn repository(image: &str) -> &str {
 /// Whether the plan stops, replaces or removes one of the containers.
 fn touches(plan: &Plan, containers: &[&Container]) -> bool {
     plan.steps.iter().any(|step| {
-        let container = match &step.op {
-            Op::Stop { container, .. }
-            | Op::Restart { container, .. }
-            | Op::Kill { container, .. }
-            | Op::Pause { container }
-            | Op::RemoveContainer { container, .. }
-            | Op::Rename { container, .. }
-            | Op::Disconnect { container, .. }
-            | Op::CreateContainer { replaces: Some(container), .. } => container,
-            _ => return false,
+        let (Op::Stop { container, .. }
+        | Op::Restart { container, .. }
+        | Op::Kill { container, .. }
+        | Op::Pause { container }
+        | Op::RemoveContainer { container, .. }
+        | Op::Rename { container, .. }
+        | Op::Disconnect { container, .. }
+        | Op::CreateContainer { replaces: Some(container), .. }) = &step.op
+        else {
+            return false;
         };
         matches!(container, Target::Existing { id, .. } if containers.iter().any(|other| other.id == *id))
     })
