@@ -109,7 +109,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
 
 /// Prints what would be built.
 async fn print(context: &Context<'_>, scene: &mut Scene, intent: &Intent) -> anyhow::Result<ExitStatus> {
-    let plan = crate::change::plan(scene, intent).await?;
+    let plan = crate::change::plan(context, scene, intent).await?;
     let specs: Vec<_> = plan
         .steps
         .iter()
