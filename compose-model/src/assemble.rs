@@ -263,7 +263,7 @@ impl Assembler<'_> {
     fn root_file(&mut self, file: &str, options: &Options) -> Option<(String, Vec<Document>)> {
         if file == "-" {
             let content = options.stdin.clone().unwrap_or_default();
-            return self.parse_documents("-", &content).map(|documents| ("-".to_owned(), documents));
+            return self.parse_documents("-", content).map(|documents| ("-".to_owned(), documents));
         }
         let path = if self.remote.accepts(file) {
             match self.remote.fetch(file) {
@@ -277,7 +277,7 @@ impl Assembler<'_> {
             file.to_owned()
         };
         match self.files.read(&path) {
-            Ok(content) => self.parse_documents(&path, &content).map(|documents| (path, documents)),
+            Ok(content) => self.parse_documents(&path, content).map(|documents| (path, documents)),
             Err(error) => {
                 let reason = environment::read_error(&path, &error);
                 let message = format!("compose file \"{path}\" is invalid: {reason}");
@@ -311,7 +311,7 @@ impl Assembler<'_> {
         let errors = self.diagnostics.error_count();
         match self.files.read(path) {
             Ok(content) => {
-                let documents = self.parse_documents(path, &content);
+                let documents = self.parse_documents(path, content);
                 if self.diagnostics.error_count() > errors { None } else { documents }
             }
             Err(error) => {
@@ -325,10 +325,12 @@ impl Assembler<'_> {
         }
     }
 
-    fn parse_documents(&mut self, path: &str, content: &[u8]) -> Option<Vec<Document>> {
-        match parse::decode_text(content) {
+    fn parse_documents(&mut self, path: &str, content: Vec<u8>) -> Option<Vec<Document>> {
+        let decoded = parse::decode_text(&content).map(Arc::<str>::from);
+        // A large file is not held twice while its tree is made.
+        drop(content);
+        match decoded {
             Ok(text) => {
-                let text: Arc<str> = Arc::from(text);
                 let source = self.sources.add(path, Arc::clone(&text));
                 Some(parse::parse(source, &text, &mut self.diagnostics))
             }
