@@ -12,6 +12,7 @@ mod configuration;
 mod containerd_restart;
 mod contents;
 mod dependencies;
+mod documentation;
 mod down;
 mod economy;
 mod engine_restart;
@@ -127,6 +128,7 @@ fn main() -> std::process::ExitCode {
         containerd_restart::CASES,
         contents::CASES,
         dependencies::CASES,
+        documentation::CASES,
         down::CASES,
         economy::CASES,
         engine_restart::CASES,
