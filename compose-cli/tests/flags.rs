@@ -45,6 +45,9 @@ fn shop() -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("compose.yaml"), SHOP).expect("written");
     std::fs::write(directory.path().join("vars"), "A=from-file\n").expect("written");
+    // Nothing listens there: no test speaks to a registry of somebody else.
+    let pinned = "services: {web: {image: 'localhost:1/web:7'}}\n";
+    std::fs::write(directory.path().join("pinned.yaml"), pinned).expect("written");
     directory
 }
 
@@ -90,8 +93,8 @@ fn config_shows_what_it_is_asked_for_and_names_are_checked_first() {
         ("config --no-env-resolution", 0, "vars"),
         ("config --no-normalize", 0, "web"),
         ("config --no-consistency", 0, "web"),
-        ("config --resolve-image-digests", 1, "digest"),
-        ("config --lock-image-digests", 1, "digest"),
+        ("-f pinned.yaml config --resolve-image-digests", 1, "failed to resolve digest for localhost:1/web:7"),
+        ("-f pinned.yaml config --lock-image-digests", 1, "failed to resolve digest for localhost:1/web:7"),
     ];
     table(directory.path(), rows);
 }

@@ -83,6 +83,7 @@ pub fn header(plan: &Plan) -> String {
     count(counts.volumes, if counts.volumes == 1 { "volume" } else { "volumes" });
     count(counts.created, "created");
     count(counts.replaced, "replaced");
+    count(counts.repaired, "repaired");
     count(counts.started, "started");
     count(counts.restarted, "restarted");
     count(counts.stopped, "stopped");
@@ -116,6 +117,8 @@ pub struct Counts {
     pub created: usize,
     /// Containers made that take another's place, now or by finishing an earlier run.
     pub replaced: usize,
+    /// Containers that stay, and whose changes by hand are undone.
+    pub repaired: usize,
     /// Containers started that were there before.
     pub started: usize,
     /// Containers stopped and started again in place.
@@ -142,6 +145,7 @@ impl Counts {
         let mut stopped: BTreeSet<&Target> = BTreeSet::new();
         let mut started: BTreeSet<&Target> = BTreeSet::new();
         let mut removed: BTreeSet<&Target> = BTreeSet::new();
+        let mut repaired: BTreeSet<&Target> = BTreeSet::new();
         let (mut networks, mut volumes) = (BTreeSet::new(), BTreeSet::new());
         let mut finished = 0;
         for step in &plan.steps {
@@ -171,6 +175,11 @@ impl Counts {
                 {
                     finished += 1;
                 }
+                Op::Connect { container, .. } | Op::Disconnect { container, .. } | Op::Rename { container, .. }
+                    if matches!(step.because, Reason::Drift { .. }) =>
+                {
+                    repaired.insert(container);
+                }
                 Op::Kill { .. } => counts.signalled += 1,
                 Op::Pause { .. } => counts.paused += 1,
                 Op::Unpause { .. } => counts.resumed += 1,
@@ -190,6 +199,7 @@ impl Counts {
             }
         }
         counts.networks = networks.len();
+        counts.repaired = repaired.difference(&removed).count();
         counts.volumes = volumes.len();
         counts.restarted += stopped.intersection(&started).count();
         counts.stopped = stopped.difference(&started).filter(|target| !removed.contains(*target)).count();

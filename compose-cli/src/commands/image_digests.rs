@@ -22,7 +22,8 @@ pub(super) fn pin(project: &mut Project, context: &Context<'_>) -> anyhow::Resul
     let registry = crate::registries::registry(context.environment, &context.options.insecure_registry);
     let pinned: BTreeMap<String, String> = block_on(async {
         let one = |image: String| async {
-            let pinned = pinned(&registry, &image).await.with_context(|| format!("cannot resolve image {image}"))?;
+            let pinned =
+                pinned(&registry, &image).await.with_context(|| format!("failed to resolve digest for {image}"))?;
             anyhow::Ok((image, pinned))
         };
         stream::iter(images.into_iter().map(one)).buffer_unordered(AT_ONCE).try_collect().await
