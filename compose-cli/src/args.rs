@@ -75,6 +75,9 @@ pub(crate) struct RootOptions {
     /// Use TLS and verify the engine
     #[arg(long, hide = true)]
     pub(crate) tlsverify: bool,
+    /// Docker's configuration directory, instead of DOCKER_CONFIG
+    #[arg(long = "config", value_name = "DIRECTORY", hide = true)]
+    pub(crate) docker_configuration: Option<String>,
     /// Certificates that are trusted
     #[arg(long, value_name = "FILE", hide = true)]
     pub(crate) tlscacert: Option<String>,

@@ -383,11 +383,7 @@ fn parallel(context: &Context<'_>) -> anyhow::Result<Option<usize>> {
 
 /// Where programs of `provider` services are looked for before the path.
 fn plugin_directories(context: &Context<'_>) -> Vec<std::path::PathBuf> {
-    let configuration = context.environment.get("DOCKER_CONFIG").map(std::path::PathBuf::from);
-    let configuration =
-        configuration.or_else(|| context.environment.home().map(|home| std::path::Path::new(home).join(".docker")));
-    configuration
-        .into_iter()
+    std::iter::once(context.environment.docker_configuration())
         .map(|directory| directory.join("cli-plugins"))
         .chain([
             "/usr/local/lib/docker/cli-plugins".into(),

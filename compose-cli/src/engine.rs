@@ -1,6 +1,6 @@
 //! Which engine, and connecting to it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -49,11 +49,7 @@ fn without_a_word(context: &Context<'_>) -> (Backend, String) {
 
 /// Docker's configuration directory.
 pub(crate) fn config_directory(context: &Context<'_>) -> PathBuf {
-    match (context.environment.get("DOCKER_CONFIG"), context.environment.home()) {
-        (Some(directory), _) => PathBuf::from(directory),
-        (None, Some(home)) => Path::new(home).join(".docker"),
-        (None, None) => PathBuf::from("/root/.docker"),
-    }
+    context.environment.docker_configuration()
 }
 
 fn endpoint(context: &Context<'_>) -> anyhow::Result<Endpoint> {

@@ -1,6 +1,7 @@
 //! The only module that reads the process's environment and working directory.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// What the process was started with.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +10,9 @@ pub(crate) struct Environment {
     pub(crate) variables: BTreeMap<String, String>,
     /// Absolute working directory.
     pub(crate) current_directory: String,
+    /// `--config` of the command line. It stands before the variable, and is no variable: files are
+    /// not interpolated with it.
+    pub(crate) docker_configuration: Option<String>,
 }
 
 impl Environment {
@@ -25,7 +29,7 @@ impl Environment {
             |pwd: &&String| pwd.starts_with('/') && std::fs::canonicalize(pwd).ok() == std::fs::canonicalize(".").ok();
         let current_directory =
             variables.get("PWD").filter(same).cloned().or(current).unwrap_or_else(|| "/".to_owned());
-        Self { variables, current_directory }
+        Self { variables, current_directory, docker_configuration: None }
     }
 
     /// A variable's value; an empty one counts as not set.
@@ -37,6 +41,16 @@ impl Environment {
     pub(crate) fn is_true(&self, name: &str) -> bool {
         self.get(name)
             .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "t" | "true" | "y" | "yes" | "on"))
+    }
+
+    /// Docker's configuration directory: `--config`, else `DOCKER_CONFIG`, else below the home.
+    pub(crate) fn docker_configuration(&self) -> PathBuf {
+        let named = self.docker_configuration.as_deref().filter(|directory| !directory.is_empty());
+        match (named.or_else(|| self.get("DOCKER_CONFIG")), self.home()) {
+            (Some(directory), _) => Path::new(&self.current_directory).join(directory),
+            (None, Some(home)) => Path::new(home).join(".docker"),
+            (None, None) => PathBuf::from("/root/.docker"),
+        }
     }
 
     /// The user's home directory.

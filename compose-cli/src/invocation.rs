@@ -47,7 +47,7 @@ const PLUGIN_METADATA: &str = "docker-cli-plugin-metadata";
 
 /// Runs the program.
 pub(crate) fn run(words: Vec<String>) -> ExitStatus {
-    let environment = Environment::of_the_process();
+    let mut environment = Environment::of_the_process();
     let mut words = words.into_iter();
     let _program = words.next();
     let words: Vec<String> = words.collect();
@@ -67,6 +67,7 @@ pub(crate) fn run(words: Vec<String>) -> ExitStatus {
         Ok(parsed) => parsed,
         Err(error) => return usage_error(&error, &command, &words),
     };
+    environment.docker_configuration = line.root.docker_configuration.take();
     line.root.dry_run |= dry_run;
     line.root.adopt |= adopt;
     let output = match output_of(&line, &environment) {

@@ -213,3 +213,15 @@ fn man_pages_and_completions_are_written() {
         assert!(out(&compose(directory.path(), &["completion", shell])).contains("compose"));
     }
 }
+
+#[test]
+fn the_docker_clis_own_options_stand_before_the_plugins_name() {
+    let directory = directory(SHOP);
+    let output = compose(directory.path(), &["--config", "docker", "compose", "config", "--environment"]);
+    assert_eq!(code(&output), 0, "{}", err(&output));
+    // The directory is used, and is no variable of the project.
+    assert!(!out(&output).contains("DOCKER_CONFIG"), "{}", out(&output));
+    let output = compose(directory.path(), &["--config", "docker", "--context", "away", "compose", "ps"]);
+    assert_eq!(code(&output), 1);
+    assert!(err(&output).contains("away"), "{}", err(&output));
+}
