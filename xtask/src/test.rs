@@ -89,6 +89,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     } else {
         packages::ensure_test_programs()?;
         environment.push(("COMPOSE_TEST_IMAGES".to_owned(), images::folder().display().to_string()));
+        environment.push(("COMPOSE_TEST_BUSYBOX".to_owned(), packages::static_busybox()?.display().to_string()));
         for engine in &options.engines {
             if interrupt.came() {
                 bail!("interrupted");
