@@ -122,7 +122,7 @@ async fn a_container_gets_what_its_specification_says(bench: Arc<Bench>) {
     let seen = bench.runtime.containers().inspect(&id).await.expect("there");
     assert_eq!(
         (seen.detail.user.as_str(), seen.detail.restart.as_str(), seen.has_healthcheck),
-        ("7", "on-failure", false)
+        ("7", "on-failure:2", false)
     );
 
     // An entrypoint that is cleared and a command of its own; a variable of the image removed.
