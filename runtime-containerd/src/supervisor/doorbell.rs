@@ -22,6 +22,8 @@ use crate::record::{DESIRED, RUNNING, STARTING, STOPPING, label};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How long a command that only looks waits for a sign of life.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the process may take to be ready.
 const START: Duration = Duration::from_secs(30);
 /// The longest line.
@@ -205,9 +207,11 @@ impl Core {
         if self.hosted.get().is_some() || !containers.iter().any(wanted) {
             return;
         }
-        if UnixStream::connect(socket(&self.settings)).await.is_err()
-            && let Err(error) = self.start_supervisor().await
-        {
+        // Asked, not only connected to: the socket of a process that is being killed still connects.
+        // One that is slow to answer is there, and nobody who lists containers waits for it.
+        let socket = socket(&self.settings);
+        let gone = tokio::time::timeout(PATIENCE, ask(&socket, "ping")).await.is_ok_and(|answer| answer.is_none());
+        if gone && let Err(error) = self.start_supervisor().await {
             tracing::warn!(%error, "starting the supervisor");
         }
     }
