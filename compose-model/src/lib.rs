@@ -1,6 +1,6 @@
 //! From the text of Compose files to a typed [`Project`].
 //!
-//! The entry is [`load`]: options and a [`Files`](files::Files) in, a [`Project`] with warnings and
+//! The entry is [`load()`]: options and a [`Files`](files::Files) in, a [`Project`] with warnings and
 //! places out, or every mistake of the run as [`LoadError`]. [`canonical`] prints and hashes what was
 //! loaded.
 //!

@@ -26,9 +26,9 @@ pub struct LoadOptions {
     pub services: Vec<String>,
     /// Keeps networks, volumes and the like that no service uses.
     pub all_resources: bool,
-    /// Leaves out [`normalise`](crate::normalise).
+    /// Leaves out [`normalise`].
     pub no_normalise: bool,
-    /// Leaves out [`consistency`](crate::consistency).
+    /// Leaves out [`consistency`].
     pub no_consistency: bool,
     /// Lets two services have one container name. Of use where only names are listed.
     pub no_container_names: bool,
