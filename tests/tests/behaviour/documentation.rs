@@ -44,7 +44,7 @@ fn the_guides_commands_run(engine: &Engine) -> CaseResult {
         match block {
             // The name of the page's project is its own here, so that runs do not meet.
             Block::File { name, text } => {
-                project.write(&name, &text.replace("name: guide", &format!("name: {}", project.name)))?
+                project.write(&name, &text.replace("name: guide", &format!("name: {}", project.name)))?;
             }
             Block::Commands(text) => {
                 let output = Command::new("sh")
