@@ -20,7 +20,7 @@ use crate::core::Core;
 use crate::image::{Manifest, Pointer, host_platform, resolve, unpack};
 use crate::reference;
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Largest JSON document in an archive.

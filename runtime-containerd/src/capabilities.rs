@@ -17,9 +17,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("storage_opt", "containerd's snapshotters take no options for a single container"),
     ("use_api_socket", "there is no Docker API socket on a machine that has only containerd"),
     ("runtime", "only runc is used on containerd"),
-    ("userns_mode", "user namespaces are not supported on containerd"),
     ("credential_spec", "credential_spec is a Windows attribute"),
-    ("init", "an init process is not supported on containerd; start one in the image, for example tini"),
 ];
 
 /// The capabilities on this machine.
@@ -54,8 +52,8 @@ pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Cap
         published_ports: networks,
         volumes: true,
         pause: true,
-        volume_subpath: false,
-        image_mounts: false,
+        volume_subpath: true,
+        image_mounts: true,
         start_interval: true,
         endpoint_mac_address: false,
         interface_name: false,

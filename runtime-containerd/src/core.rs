@@ -276,7 +276,7 @@ impl Core {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
-    async fn update(&self, container: Container, paths: Vec<String>) -> Result<()> {
+    pub(crate) async fn update(&self, container: Container, paths: Vec<String>) -> Result<()> {
         let request = self.client.request(UpdateContainerRequest {
             container: Some(container),
             update_mask: Some(prost_types::FieldMask { paths }),

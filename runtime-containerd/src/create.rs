@@ -4,8 +4,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use compose_planner::labels;
-use compose_planner::op::Target;
-use compose_planner::spec::{ContainerSpec, NetworkMode};
+use compose_planner::spec::{ContainerSpec, Namespace, NetworkMode};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::{Created, Outcome};
@@ -34,6 +33,12 @@ struct RuncOptions {
     systemd_cgroup: bool,
 }
 
+/// The containers whose namespaces one joins.
+struct Shared {
+    pid_of: Option<String>,
+    ipc_of: Option<String>,
+}
+
 /// Names that containers may have, as dockerd's.
 fn valid_name(name: &str) -> bool {
     (2..=200).contains(&name.len())
@@ -47,6 +52,9 @@ impl Core {
         let name = spec.name.as_str();
         if !valid_name(name) {
             return Err(RuntimeError::Invalid { message: format!("`{name}` is no valid container name") });
+        }
+        if !matches!(spec.userns_mode.as_str(), "" | "host") {
+            return Err(RuntimeError::Invalid { message: format!("invalid userns_mode: `{}`", spec.userns_mode) });
         }
         let found = self.find_image(spec.image_id.as_ref().map_or(spec.image.as_str(), |id| id.as_str())).await?;
         let found = match found {
@@ -101,9 +109,13 @@ impl Core {
             labels: Default::default(),
         });
         let snapshot = client.call("Snapshots.Prepare", client.snapshots().prepare(request)).await?;
-        let prepared = self.prepare_mounts(id, spec, &defaults).await?;
-        let made = self.create_record(client, id, spec, image, resolved, snapshot.mounts, &prepared).await;
+        let mut prepared = self.prepare_mounts(client, id, spec, &defaults).await?;
+        let ipc_of = self.prepare_ipc(&mut prepared, id, spec).await?;
+        let pid_of = self.shared_with(&spec.pid).await?.map(|(other, _)| other.id);
+        let shared = Shared { pid_of, ipc_of };
+        let made = self.create_record(client, id, spec, image, resolved, snapshot.mounts, &prepared, shared).await;
         if made.is_err() {
+            self.remove_views(&prepared.host_mounts).await;
             for volume in &prepared.anonymous {
                 let carried = spec.mounts.iter().any(|mount| {
                     matches!(&mount.source, compose_planner::spec::MountSource::Anonymous { carried: Some(name), .. }
@@ -127,6 +139,7 @@ impl Core {
         resolved: &Resolved,
         snapshot: Vec<Mount>,
         prepared: &Prepared,
+        shared: Shared,
     ) -> Result<()> {
         let defaults = resolved.defaults();
         let wanted_user =
@@ -149,6 +162,14 @@ impl Core {
         let (network_mode, network) = self.network_of(id, spec).await?;
         let (entrypoint, command) = oci::words(spec, &defaults);
         let host = Host::detect();
+        let mut mounts = prepared.mounts.clone();
+        if spec.init == Some(true) {
+            let program = crate::init::program()?.display().to_string();
+            let options = ["bind", "ro"];
+            mounts.push(serde_json::json!({
+                "destination": oci::INIT, "type": "bind", "source": program, "options": options
+            }));
+        }
         let document = oci::build(Input {
             id,
             namespace: client.namespace(),
@@ -158,8 +179,10 @@ impl Core {
             host: &host,
             hostname: &hostname,
             network,
-            mounts: prepared.mounts.clone(),
+            mounts,
             devices: devices(spec)?,
+            security: &crate::security::of(spec)?,
+            init: spec.init == Some(true),
         })?;
         let environment: Vec<String> = serde_json::from_value(document["process"]["env"].clone()).unwrap_or_default();
         let either = |own: &str, image: Option<&String>| {
@@ -186,6 +209,10 @@ impl Core {
             domainname: spec.domainname.clone(),
             extra_hosts: spec.extra_hosts.clone(),
             mounts: prepared.points.clone(),
+            host_mounts: prepared.host_mounts.clone(),
+            pid_of: shared.pid_of,
+            ipc_of: shared.ipc_of,
+            ipc_shareable: matches!(&spec.ipc, Namespace::Engine(mode) if mode == "shareable"),
             anonymous: prepared.anonymous.clone(),
             entrypoint,
             command,
@@ -216,6 +243,7 @@ impl Core {
         ] {
             all.insert(key.to_owned(), value);
         }
+        all.extend(self.view_labels(&prepared.host_mounts));
         let options = RuncOptions { binary_name: String::new(), systemd_cgroup: host.systemd };
         let container = Container {
             id: id.to_owned(),
@@ -250,11 +278,7 @@ impl Core {
             NetworkMode::None => ("none".to_owned(), Some(self.namespace_path(id))),
             NetworkMode::Host => ("host".to_owned(), None),
             NetworkMode::Container(target) => {
-                let name = match target {
-                    Target::Existing { id, .. } => id.as_str(),
-                    Target::MadeBy { name, .. } | Target::Named { name } => name.as_str(),
-                };
-                let (other, record) = self.find_own(name).await?;
+                let (other, record) = self.find_own(crate::sharing::name_of_target(target)).await?;
                 let path = match record.network_mode.as_str() {
                     "host" => None,
                     mode => match mode.strip_prefix("container:") {
@@ -315,7 +339,9 @@ impl Core {
     }
 
     pub(crate) fn remove_directories(&self, id: &str) {
-        for directory in [self.state_directory(id), self.data_directory(id)] {
+        // Never through a mount: behind it may be a volume.
+        let free = self.remove_host_mounts(id);
+        for directory in free.then(|| self.state_directory(id)).into_iter().chain([self.data_directory(id)]) {
             match std::fs::remove_dir_all(&directory) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     tracing::warn!(directory = %directory.display(), %error, "removing a container's directory");
@@ -339,6 +365,7 @@ impl Core {
         let deleted = existed(self.client.call("Containers.Delete", self.client.containers().delete(request)).await)?;
         self.remove_snapshot(&container.snapshot_key).await;
         self.remove_directories(&container.id);
+        self.remove_views(&record.host_mounts).await;
         if volumes {
             for volume in &record.anonymous {
                 if let Err(error) = compose_runtime::port::Volumes::remove(self, &volume.as_str().into()).await {

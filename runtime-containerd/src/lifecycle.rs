@@ -19,7 +19,7 @@ use containerd_client::services::v1::{
 };
 use containerd_client::types::v1::Status;
 
-use crate::client::{LONG, existed, local, optional, unsupported};
+use crate::client::{LONG, existed, local, optional};
 use crate::core::{Core, FileLock, name_of, private_directory};
 use crate::record::{
     BACKOFF, DESIRED, ERROR, EXIT_CODE, FINISHED, HEALTH, RESTARTING, RESTARTS, RUNNING, Record, STARTED, STARTING,
@@ -144,6 +144,8 @@ impl Core {
         let id = container.id.as_str();
         private_directory(&self.state_directory(id))?;
         self.restore_files(id, record)?;
+        self.ensure_host_mounts(id, record).await?;
+        self.join_namespaces(container, record).await?;
         match record.network_mode.as_str() {
             "host" => {}
             mode => match mode.strip_prefix("container:") {
@@ -376,7 +378,7 @@ impl Core {
         existed(self.client.call("Tasks.Kill", self.client.tasks().kill(request)).await)
     }
 
-    async fn resume_task(&self, id: &str) -> Result<()> {
+    pub(crate) async fn resume_task(&self, id: &str) -> Result<()> {
         let request = self.client.request(ResumeTaskRequest { container_id: id.to_owned() });
         self.client.call("Tasks.Resume", self.client.tasks().resume(request)).await
     }
@@ -604,8 +606,8 @@ impl Containers for Core {
         self.inspect_container(container).await
     }
 
-    async fn commit(&self, _container: &str, _options: &CommitOptions) -> Result<String> {
-        Err(unsupported("commit a container to an image"))
+    async fn commit(&self, container: &str, options: &CommitOptions) -> Result<String> {
+        self.commit_container(container, options).await
     }
 }
 

@@ -13,8 +13,9 @@ use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use serde_json::{Value, json};
 
-use crate::client::{local, unsupported};
+use crate::client::{Client, local, unsupported};
 use crate::core::{Core, private_directory};
+use crate::host_mounts::HostMount;
 use crate::image::ImageDefaults;
 use crate::record::Record;
 use crate::volumes::Description;
@@ -30,6 +31,8 @@ pub(crate) struct Prepared {
     pub(crate) anonymous: Vec<String>,
     /// Paths of the image whose content fills a volume that is still empty.
     pub(crate) populate: Vec<(String, PathBuf)>,
+    /// What is mounted on the host before each start.
+    pub(crate) host_mounts: Vec<HostMount>,
 }
 
 impl Prepared {
@@ -56,6 +59,7 @@ impl Core {
     /// Resolves all mounts; makes missing volumes and host directories.
     pub(crate) async fn prepare_mounts(
         &self,
+        client: &Client,
         id: &str,
         spec: &ContainerSpec,
         image: &ImageDefaults,
@@ -71,7 +75,12 @@ impl Core {
             }));
         }
         for mount in &spec.mounts {
-            self.prepare_mount(&mut prepared, mount)?;
+            match &mount.source {
+                MountSource::Image { image, subpath } => {
+                    self.prepare_image(client, &mut prepared, id, mount, image.as_str(), subpath).await?;
+                }
+                _ => self.prepare_mount(&mut prepared, id, mount)?,
+            }
         }
         for from in &spec.volumes_from {
             let (_, record) = self.find_own(from.container.name().as_str()).await?;
@@ -102,14 +111,14 @@ impl Core {
                     labels: Default::default(),
                 };
                 let mount = MountSpec { target, read_only: false, consistency: String::new(), source, place: None };
-                self.prepare_mount(&mut prepared, &mount)?;
+                self.prepare_mount(&mut prepared, id, &mount)?;
             }
         }
         self.prepare_files(&mut prepared, id, spec)?;
         Ok(prepared)
     }
 
-    fn prepare_mount(&self, prepared: &mut Prepared, mount: &MountSpec) -> Result<()> {
+    fn prepare_mount(&self, prepared: &mut Prepared, id: &str, mount: &MountSpec) -> Result<()> {
         let mode = if mount.read_only { "ro" } else { "rw" };
         let target = mount.target.as_str();
         let point = |kind: &str, volume: Option<&str>, source: &Path| MountPoint {
@@ -137,10 +146,17 @@ impl Core {
             MountSource::Volume { name, nocopy, subpath, labels } => {
                 let wanted = Description { labels: labels.clone(), ..Description::default() };
                 let (_, description, data) = self.ensure_volume(name.as_str(), &wanted)?;
-                refuse_subpath(subpath)?;
                 prepared.points.push(point("volume", Some(name.as_str()), &data));
                 if let Some(foreign) = foreign_mount(&description, target, mode) {
+                    if !subpath.is_empty() {
+                        return Err(unsupported("mount a part (`subpath`) of a volume that is a device"));
+                    }
                     prepared.mounts.push(foreign);
+                    return Ok(());
+                }
+                if !subpath.is_empty() {
+                    let source = self.part_of(prepared, id, &data, subpath);
+                    prepared.bind(&source, target, &["rbind", "rprivate", mode]);
                     return Ok(());
                 }
                 if !nocopy {
@@ -149,16 +165,18 @@ impl Core {
                 prepared.bind(&data, target, &["rbind", "rprivate", mode]);
             }
             MountSource::Anonymous { carried, nocopy, subpath, labels } => {
-                refuse_subpath(subpath)?;
                 let carried = carried.as_ref().map(VolumeName::as_str);
                 let (name, data) = match carried.map(|name| self.volume(name)).transpose()?.flatten() {
                     Some((_, data)) => (carried.unwrap_or_default().to_owned(), data),
                     None => self.anonymous_volume(labels)?,
                 };
-                if !nocopy {
+                let mut source = data.clone();
+                if !subpath.is_empty() {
+                    source = self.part_of(prepared, id, &data, subpath);
+                } else if !nocopy {
                     prepared.populate.push((target.to_owned(), data.clone()));
                 }
-                prepared.bind(&data, target, &["rbind", "rprivate", mode]);
+                prepared.bind(&source, target, &["rbind", "rprivate", mode]);
                 prepared.points.push(point("volume", Some(&name), &data));
                 prepared.anonymous.push(name);
             }
@@ -173,7 +191,8 @@ impl Core {
                 }));
                 prepared.points.push(point("tmpfs", None, Path::new("")));
             }
-            MountSource::Image { .. } => return Err(unsupported("mount an image (`type: image`)")),
+            // See `prepare_image`.
+            MountSource::Image { .. } => {}
             MountSource::NamedPipe { .. } => return Err(unsupported("mount a named pipe (`type: npipe`)")),
             MountSource::Cluster { .. } => return Err(unsupported("mount a cluster volume (`type: cluster`)")),
         }
@@ -327,10 +346,6 @@ impl Core {
         }
         std::fs::write(&path, text).map_err(|error| local(path.display(), error))
     }
-}
-
-fn refuse_subpath(subpath: &str) -> Result<()> {
-    if subpath.is_empty() { Ok(()) } else { Err(unsupported("mount a part of a volume (`subpath`)")) }
 }
 
 /// A volume with options of the local driver (`type`, `device`, `o`) is mounted by the runtime.

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 
 use crate::client::unsupported;
 use crate::image::ImageDefaults;
+use crate::seccomp::Machine;
+use crate::security::Security;
 use crate::users::User;
 
 /// dockerd's default capabilities.
@@ -78,16 +80,19 @@ const ALL_CAPABILITIES: [&str; 41] = [
 ];
 
 /// Paths that a container does not see, as dockerd's.
-const MASKED: [&str; 9] = [
+const MASKED: [&str; 12] = [
     "/proc/asound",
     "/proc/acpi",
+    "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
     "/proc/timer_list",
+    "/proc/timer_stats",
     "/proc/sched_debug",
     "/proc/scsi",
     "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 ];
 
 /// Paths that a container cannot change, as dockerd's.
@@ -100,18 +105,23 @@ pub(crate) struct Host {
     pub(crate) cgroup_v2: bool,
     /// systemd manages the cgroups.
     pub(crate) systemd: bool,
-    /// The kernel's highest capability.
-    pub(crate) last_capability: usize,
+    /// The capabilities that this process could give, as the kernel's bits.
+    pub(crate) capabilities: u64,
+    /// The machine that filters are made for.
+    pub(crate) machine: Machine,
 }
 
 impl Host {
     pub(crate) fn detect() -> Self {
-        let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap");
+        // A machine that is confined itself cannot give everything that its kernel knows.
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
         let cgroup_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
         Self {
             cgroup_v2,
             systemd: cgroup_v2 && Path::new("/run/systemd/system").is_dir(),
-            last_capability: last.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(40),
+            capabilities: bounding.and_then(|text| u64::from_str_radix(text.trim(), 16).ok()).unwrap_or(u64::MAX),
+            machine: Machine::detect(),
         }
     }
 }
@@ -143,7 +153,13 @@ pub(crate) struct Input<'a> {
     /// Mounts beyond the standard ones.
     pub(crate) mounts: Vec<Value>,
     pub(crate) devices: Vec<Device>,
+    pub(crate) security: &'a Security,
+    /// An init process is bound to [`INIT`] and starts the program.
+    pub(crate) init: bool,
 }
+
+/// Where the init process of `init: true` is, as with dockerd.
+pub(crate) const INIT: &str = "/sbin/docker-init";
 
 /// Entrypoint and command, from the specification and the image.
 pub(crate) fn words(spec: &ContainerSpec, image: &ImageDefaults) -> (Vec<String>, Vec<String>) {
@@ -180,16 +196,21 @@ pub(crate) fn environment(image: &[String], own: &Environment, first: &[(&str, &
 
 /// The capabilities of a container.
 pub(crate) fn capabilities(spec: &ContainerSpec, host: &Host) -> Result<Vec<&'static str>> {
-    let known = &ALL_CAPABILITIES[..(host.last_capability + 1).min(ALL_CAPABILITIES.len())];
+    let known = ALL_CAPABILITIES;
+    let possible: Vec<&'static str> = known
+        .into_iter()
+        .enumerate()
+        .filter(|(bit, _)| host.capabilities >> bit & 1 == 1)
+        .map(|(_, name)| name)
+        .collect();
     if spec.privileged {
-        return Ok(known.to_vec());
+        return Ok(possible);
     }
     let find = |name: &str| {
         let upper = name.to_ascii_uppercase();
         let wanted = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
         known
-            .iter()
-            .copied()
+            .into_iter()
             .find(|known| *known == wanted)
             .ok_or_else(|| RuntimeError::Invalid { message: format!("unknown capability: {name}") })
     };
@@ -199,7 +220,7 @@ pub(crate) fn capabilities(spec: &ContainerSpec, host: &Host) -> Result<Vec<&'st
     };
     let (added, dropped) = (listed(&spec.cap_add)?, listed(&spec.cap_drop)?);
     let base: Vec<&'static str> = if all(&spec.cap_add) {
-        known.to_vec()
+        possible
     } else if all(&spec.cap_drop) {
         Vec::new()
     } else {
@@ -226,9 +247,8 @@ fn namespace(setting: &Namespace, attribute: &str) -> Result<bool> {
         Namespace::Engine(mode) if mode == "host" => Ok(false),
         Namespace::Engine(mode) if matches!(mode.as_str(), "" | "private" | "shareable" | "none") => Ok(true),
         Namespace::Engine(mode) => Err(unsupported(&format!("use `{attribute}: {mode}`"))),
-        Namespace::Container(_) => {
-            Err(unsupported(&format!("share another container's namespace (`{attribute}: service:` or `container:`)")))
-        }
+        // The path is filled in at each start, by `crate::sharing`.
+        Namespace::Container(_) => Ok(true),
     }
 }
 
@@ -367,6 +387,11 @@ fn limits(ulimits: &BTreeMap<String, Ulimit>) -> Vec<Value> {
     ulimits.iter().map(limit).collect()
 }
 
+/// The size of `/dev/shm`.
+pub(crate) fn shm_bytes(spec: &ContainerSpec) -> i64 {
+    if spec.shm_size.0 > 0 { spec.shm_size.0 } else { 64 * 1024 * 1024 }
+}
+
 fn standard_mounts(input: &Input<'_>, own_ipc: bool) -> Vec<Value> {
     let mount = |destination: &str, kind: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": kind, "options": options });
     let mut mounts = vec![
@@ -378,8 +403,7 @@ fn standard_mounts(input: &Input<'_>, own_ipc: bool) -> Vec<Value> {
     mounts.push(mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", writable]));
     mounts.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", writable]));
     if own_ipc {
-        let bytes = if input.spec.shm_size.0 > 0 { input.spec.shm_size.0 } else { 64 * 1024 * 1024 };
-        let size = format!("size={bytes}");
+        let size = format!("size={}", shm_bytes(input.spec));
         mounts.push(mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
         mounts.push(json!({
             "destination": "/dev/shm", "type": "tmpfs", "source": "shm",
@@ -397,9 +421,12 @@ fn standard_mounts(input: &Input<'_>, own_ipc: bool) -> Vec<Value> {
 pub(crate) fn build(input: Input<'_>) -> Result<Value> {
     let spec = input.spec;
     let (entrypoint, command) = words(spec, input.image);
-    let arguments: Vec<String> = entrypoint.into_iter().chain(command).collect();
+    let mut arguments: Vec<String> = entrypoint.into_iter().chain(command).collect();
     if arguments.first().is_none_or(String::is_empty) {
         return Err(RuntimeError::Invalid { message: "no command specified".to_owned() });
+    }
+    if input.init {
+        arguments.splice(0..0, [INIT.to_owned(), "--".to_owned()]);
     }
     let mut first = vec![("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")];
     first.push(("HOSTNAME", input.hostname));
@@ -438,18 +465,6 @@ pub(crate) fn build(input: Input<'_>) -> Result<Value> {
     }
     sysctls.extend(spec.sysctls.clone());
 
-    let mut no_new_privileges = false;
-    let mut unmasked = spec.privileged;
-    for option in &spec.security_opt {
-        let (key, value) = option.split_once(['=', ':']).unwrap_or((option, "true"));
-        match (key, value) {
-            ("no-new-privileges", value) => no_new_privileges = value != "false",
-            ("systempaths", "unconfined") => unmasked = true,
-            ("seccomp" | "apparmor", "unconfined" | "builtin") | ("label", _) => {}
-            _ => return Err(unsupported(&format!("honour `security_opt: {option}`"))),
-        }
-    }
-
     let mut resources = resources(&spec.resources)?;
     resources.insert("devices".to_owned(), device_rules(&input)?.into());
     let devices: Vec<Value> = input
@@ -486,7 +501,7 @@ pub(crate) fn build(input: Input<'_>) -> Result<Value> {
             "cwd": working_dir,
             "capabilities": { "bounding": bounding, "effective": effective, "permitted": effective },
             "rlimits": limits(&spec.ulimits),
-            "noNewPrivileges": no_new_privileges,
+            "noNewPrivileges": input.security.no_new_privileges,
         },
         "root": { "path": "rootfs", "readonly": spec.read_only },
         "mounts": mounts,
@@ -508,7 +523,15 @@ pub(crate) fn build(input: Input<'_>) -> Result<Value> {
             result["domainname"] = spec.domainname.clone().into();
         }
     }
-    if !unmasked {
+    if let Some(profile) = &input.security.apparmor {
+        result["process"]["apparmorProfile"] = profile.clone().into();
+    }
+    if let Some(profile) = &input.security.seccomp
+        && let Some(filter) = crate::seccomp::filter(profile, &input.host.machine, &bounding)
+    {
+        result["linux"]["seccomp"] = filter;
+    }
+    if !input.security.unmasked {
         result["linux"]["maskedPaths"] = json!(MASKED);
         result["linux"]["readonlyPaths"] = json!(READ_ONLY);
     }

@@ -76,6 +76,14 @@ pub(crate) struct Record {
     /// Name servers of its own; empty: the host's.
     pub(crate) dns: Vec<String>,
     pub(crate) mounts: Vec<MountPoint>,
+    /// What must be mounted on the host before a start.
+    pub(crate) host_mounts: Vec<crate::host_mounts::HostMount>,
+    /// The container whose process namespace it joins.
+    pub(crate) pid_of: Option<String>,
+    /// The container whose IPC namespace it joins.
+    pub(crate) ipc_of: Option<String>,
+    /// Others may join its IPC namespace.
+    pub(crate) ipc_shareable: bool,
     pub(crate) anonymous: Vec<String>,
     pub(crate) entrypoint: Vec<String>,
     pub(crate) command: Vec<String>,

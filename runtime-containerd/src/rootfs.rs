@@ -81,7 +81,7 @@ fn enter_private_namespace() -> Result<()> {
 }
 
 /// Mounts what a snapshotter described.
-fn mount_all(mounts: &[Mount], directory: &Path) -> Result<()> {
+pub(crate) fn mount_all(mounts: &[Mount], directory: &Path) -> Result<()> {
     for one in mounts {
         let failed = |error: rustix::io::Errno| local(format!("mounting a {} snapshot", one.r#type), error);
         let mut flags = MountFlags::empty();

@@ -19,6 +19,8 @@ const ENGINES: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("iptables", "iptables"),
     ("nsenter", "util-linux"),
+    // `init: true` on containerd; dockerd has a link to it.
+    ("tini-static", "tini"),
 ];
 
 /// What tests start beside the engines: program, package.

@@ -9,6 +9,7 @@ mod by_hand;
 mod chapter;
 mod chapter_commands;
 mod configuration;
+mod confinement;
 mod containerd_restart;
 mod contents;
 mod dependencies;
@@ -124,6 +125,7 @@ fn main() -> std::process::ExitCode {
         by_hand::CASES,
         chapter::CASES,
         chapter_commands::CASES,
+        confinement::CASES,
         configuration::CASES,
         containerd_restart::CASES,
         contents::CASES,
