@@ -13,6 +13,7 @@
 //! | `COMPOSE_TEST_IMAGES` | folder with the image archives |
 //! | `COMPOSE_TEST_BINARY` | the program under test |
 //! | `COMPOSE_TEST_REFERENCE` | Docker Compose itself, to prove the suite and for interoperability |
+//! | `COMPOSE_TEST_CLIENTS` | a Python that has the packages of `tests/clients/requirements.txt` |
 
 pub mod containerd;
 pub mod engine;

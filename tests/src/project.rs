@@ -200,6 +200,16 @@ impl Project {
         running.finish(LIMIT).map_err(|error| format!("`{command_line}`: {error}"))
     }
 
+    /// Runs a program of others in the project's folder, with the same environment.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end in time.
+    pub fn other(&self, path: &str, arguments: &[&str]) -> Result<Run, String> {
+        let mut running = self.spawn_path(self.folder(), path, arguments)?;
+        drop(running.child.stdin.take());
+        running.finish(LIMIT).map_err(|error| format!("`{path} {}`: {error}", arguments.join(" ")))
+    }
+
     /// Starts the program and leaves it running.
     ///
     /// # Errors
@@ -216,7 +226,12 @@ impl Project {
 
     fn spawn_in(&self, folder: &Path, program: Program, arguments: &[&str]) -> Result<Running, String> {
         let path = program.path().ok_or("the environment does not name the program")?;
-        let mut command = Command::new(&path);
+        let running = self.spawn_path(folder, &path, arguments)?;
+        Ok(Running { command: format!("compose {}", arguments.join(" ")), ..running })
+    }
+
+    fn spawn_path(&self, folder: &Path, path: &str, arguments: &[&str]) -> Result<Running, String> {
+        let mut command = Command::new(path);
         command
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -232,7 +247,7 @@ impl Project {
             .map_err(|error| format!("{path}: {error}"))?;
         let stdout = child.stdout.take().map(collect);
         let stderr = child.stderr.take().map(collect);
-        Ok(Running { command: format!("compose {}", arguments.join(" ")), child, stdout, stderr })
+        Ok(Running { command: format!("{path} {}", arguments.join(" ")), child, stdout, stderr })
     }
 
     /// Its containers, sorted by name, one-offs included.

@@ -89,6 +89,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     } else {
         packages::ensure_test_programs()?;
         environment.push(("COMPOSE_TEST_IMAGES".to_owned(), images::folder().display().to_string()));
+        match reference::clients() {
+            Ok(python) => environment.push(("COMPOSE_TEST_CLIENTS".to_owned(), python.display().to_string())),
+            Err(error) => say(&format!("cases that need Python clients are not run: {error:#}")),
+        }
         environment.push(("COMPOSE_TEST_BUSYBOX".to_owned(), packages::static_busybox()?.display().to_string()));
         for engine in &options.engines {
             if interrupt.came() {

@@ -8,6 +8,7 @@ mod building;
 mod by_hand;
 mod chapter;
 mod chapter_commands;
+mod clients;
 mod configuration;
 mod confinement;
 mod containerd_restart;
@@ -71,6 +72,8 @@ pub enum Needs {
     Registry,
     /// The Docker CLI's or the reference's presence beside a Docker engine.
     Reference,
+    /// Python programs that drive Compose, beside a Docker engine.
+    Clients,
 }
 
 /// The cases of one file: a name that is a sentence, and a function; in groups by what they need.
@@ -100,6 +103,10 @@ impl Needs {
             Self::Reference if compose_tests::engine::setting("REFERENCE").is_none() => {
                 Some("COMPOSE_TEST_REFERENCE is not set")
             }
+            Self::Clients if !engine.is_docker() => Some("the clients look at a Docker engine themselves"),
+            Self::Clients if compose_tests::engine::setting("CLIENTS").is_none() => {
+                Some("COMPOSE_TEST_CLIENTS is not set")
+            }
             _ => None,
         }
     }
@@ -125,6 +132,7 @@ fn main() -> std::process::ExitCode {
         by_hand::CASES,
         chapter::CASES,
         chapter_commands::CASES,
+        clients::CASES,
         confinement::CASES,
         configuration::CASES,
         containerd_restart::CASES,
