@@ -82,7 +82,7 @@ pub(crate) async fn connect(
 }
 
 async fn resize(runtime: &dyn Runtime, wiring: Wiring<'_>) {
-    if let Some((columns, rows)) = terminal::size(io::stdout()) {
+    if let Some((columns, rows)) = terminal::session_size() {
         // A process that has ended already has no size.
         let _ = runtime.streams().resize(wiring.container, wiring.exec, columns, rows).await;
     }

@@ -15,6 +15,12 @@ pub(crate) fn size(stream: impl AsFd) -> Option<(u16, u16)> {
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
+/// Columns and rows of the terminal that a process in a container is connected to: whichever of
+/// the streams is one, since the others may be pipes.
+pub(crate) fn session_size() -> Option<(u16, u16)> {
+    size(io::stdout()).or_else(|| size(io::stdin())).or_else(|| size(io::stderr()))
+}
+
 /// Columns and rows of the terminal that progress is shown on.
 pub(crate) fn progress_size() -> (u16, u16) {
     size(io::stderr()).or_else(|| size(io::stdout())).unwrap_or((80, 24))

@@ -70,6 +70,13 @@ impl Check {
         })
     }
 
+    /// Longest time from the start until it calls its container unhealthy.
+    pub(crate) fn patience(&self) -> Duration {
+        let round = self.interval.saturating_add(self.timeout);
+        let retries = u32::try_from(self.retries).unwrap_or(u32::MAX);
+        self.start_period.saturating_add(round.saturating_mul(retries))
+    }
+
     /// The time from one probe to the next, `since_start` after the start.
     pub(crate) fn pause(&self, status: Status, since_start: Duration) -> Duration {
         if since_start < self.start_period && status == Status::Starting { self.start_interval } else { self.interval }

@@ -256,6 +256,7 @@ impl Core {
             state,
             health,
             has_healthcheck: record.healthcheck.is_some(),
+            patience: record.healthcheck.as_ref().and_then(crate::health::Check::of).map(|check| check.patience()),
             exit_code: exit_code_of(&container, task.as_ref()).unwrap_or(0),
             error: label(&container, ERROR).to_owned(),
             started_at: label(&container, STARTED).to_owned(),

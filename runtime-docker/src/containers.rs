@@ -110,6 +110,21 @@ struct InspectedConfig {
 #[serde(rename_all = "PascalCase", default)]
 struct InspectedCheck {
     test: Option<Vec<String>>,
+    interval: u64,
+    timeout: u64,
+    start_period: u64,
+    retries: u32,
+}
+
+impl InspectedCheck {
+    /// Longest time until unhealthy, in nanoseconds of the engine's API; 0 means its defaults.
+    fn patience(&self) -> Duration {
+        let or = |given: u64, otherwise: Duration| if given == 0 { otherwise } else { Duration::from_nanos(given) };
+        let round =
+            or(self.interval, Duration::from_secs(30)).saturating_add(or(self.timeout, Duration::from_secs(30)));
+        let retries = if self.retries == 0 { 3 } else { self.retries };
+        Duration::from_nanos(self.start_period).saturating_add(round.saturating_mul(retries))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -257,6 +272,7 @@ impl Inspected {
             health,
             // Without a probe so far there is no health state on a container that never ran.
             has_healthcheck: has_test || health != Health::None,
+            patience: self.config.healthcheck.as_ref().map(InspectedCheck::patience),
             exit_code: self.state.exit_code,
             error: self.state.error.clone(),
             started_at: self.state.started_at.clone(),

@@ -1,5 +1,7 @@
 //! What the executor tells while it works. The progress display reads nothing else.
 
+use std::time::Duration;
+
 use compose_planner::{OpId, Reason};
 
 use crate::error::RuntimeError;
@@ -68,7 +70,12 @@ pub enum Progress {
     /// A line of output of a build or a hook.
     Output(String),
     /// The health of the container that is waited for.
-    Health(compose_planner::observed::Health),
+    Health {
+        /// What the engine says.
+        health: compose_planner::observed::Health,
+        /// Longest time from now until the wait ends one way or the other, where that is known.
+        left: Option<Duration>,
+    },
 }
 
 /// What shows the cause of a failed wait.

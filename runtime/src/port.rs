@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -163,6 +164,8 @@ pub struct Inspection {
     pub health: Health,
     /// Whether it has a health check.
     pub has_healthcheck: bool,
+    /// Longest time from its start until its health check calls it unhealthy.
+    pub patience: Option<Duration>,
     /// Exit code of its last run.
     pub exit_code: i64,
     /// The engine's error of the last start.

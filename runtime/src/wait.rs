@@ -121,7 +121,8 @@ pub(crate) struct Wait<'a> {
 impl Wait<'_> {
     pub(crate) async fn run(self, mut news: watch::Receiver<News>) -> Result<Completion, Trouble> {
         // A wait of more than a century is no deadline.
-        let deadline = self.within.and_then(|within| Instant::now().checked_add(within));
+        let began = Instant::now();
+        let deadline = self.within.and_then(|within| began.checked_add(within));
         let mut last_health = None;
         let mut settled = None;
         loop {
@@ -134,7 +135,11 @@ impl Wait<'_> {
                 Err(error) => return Err(error.into()),
             };
             if last_health.replace(inspection.health) != Some(inspection.health) && inspection.has_healthcheck {
-                self.context.progress(self.id, Progress::Health(inspection.health));
+                // Counted from the first look: the engine's clock may be another one.
+                let patience = inspection.patience.filter(|_| inspection.health == Health::Starting);
+                let end = patience.and_then(|patience| began.checked_add(patience)).into_iter().chain(deadline).min();
+                let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+                self.context.progress(self.id, Progress::Health { health: inspection.health, left });
             }
             match judge(self.until, self.name, self.service, &inspection) {
                 Verdict::Reached => return Ok(Completion::Done),

@@ -75,7 +75,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         tty,
         stdin,
         detach: arguments.detach,
-        size: if tty { crate::terminal::size(std::io::stdout()) } else { None },
+        size: if tty { crate::terminal::session_size() } else { None },
     };
     if context.options.dry_run {
         context.output.message(format!(" Container {} Exec \n", container.name));

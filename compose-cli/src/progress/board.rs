@@ -65,6 +65,8 @@ pub(crate) struct Row {
     pub(crate) layers: BTreeMap<String, (u64, u64)>,
     /// When it began.
     pub(crate) started: Instant,
+    /// When a wait ends one way or the other.
+    pub(crate) deadline: Option<Instant>,
     /// When it ended.
     pub(crate) ended: Option<Instant>,
 }
@@ -125,6 +127,7 @@ impl Board {
             details: String::new(),
             layers: BTreeMap::new(),
             started: now,
+            deadline: None,
             ended: None,
         });
         row.status = line.status;
@@ -133,6 +136,9 @@ impl Board {
         }
         row.details.clone_from(&line.details);
         row.ended = (line.status != Status::Working).then_some(now);
+        if row.ended.is_some() {
+            row.deadline = None;
+        }
         line
     }
 
@@ -154,6 +160,11 @@ impl Board {
         }
         let Some(line) = self.line_of(event, &wording) else { return Vec::new() };
         let line = self.apply(line, now);
+        if let Event::Progress { progress: Progress::Health { left, .. }, .. } = event
+            && let Some(row) = self.rows.get_mut(&line.resource)
+        {
+            row.deadline = left.and_then(|left| now.checked_add(left));
+        }
         if line.live_only { Vec::new() } else { vec![line] }
     }
 
@@ -217,7 +228,7 @@ impl Board {
                 }
             }
             Progress::Output(text) => live(text.trim_end().to_owned()),
-            Progress::Health(health) => live(
+            Progress::Health { health, .. } => live(
                 match health {
                     Health::Healthy => "healthy",
                     Health::Unhealthy => "unhealthy so far",

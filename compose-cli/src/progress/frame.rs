@@ -20,7 +20,7 @@ pub(crate) fn frame(board: &Board, now: Instant, width: usize, height: usize, co
     }
     let ended = board.ended();
     let total = board.total.max(board.rows.len());
-    let title = format!("[+] {} {ended}/{total}", board.title);
+    let title = cut(&format!("[+] {} {ended}/{total}", board.title), width.saturating_sub(1));
     let title = paint(colour && ended == total, "\u{1b}[34m", &title);
     lines.push(title);
     let room = if last { usize::MAX } else { height.saturating_sub(3).max(1) };
@@ -33,8 +33,15 @@ pub(crate) fn frame(board: &Board, now: Instant, width: usize, height: usize, co
     if hidden > 0 {
         let working = board.rows.values().filter(|row| row.status == Status::Working).count();
         let waiting = total.saturating_sub(board.rows.len());
-        let text = cut(&format!("   … {hidden} more ({ended} done, {working} working, {waiting} to come)"), width - 1);
+        let text = cut(
+            &format!("   … {hidden} more ({ended} done, {working} working, {waiting} to come)"),
+            width.saturating_sub(1),
+        );
         lines.push(paint(colour, "\u{1b}[2m", &text));
+    }
+    if !last {
+        // The cursor stands in the line below; more lines than that would scroll the first one away.
+        lines.truncate(height.saturating_sub(1).max(1));
     }
     lines
 }
@@ -85,15 +92,32 @@ fn line(name: &str, row: &Row, now: Instant, widest: usize, width: usize, colour
     let status = cut(&rest, room);
     let mut words = paint(colour, paint_mark, &status);
     let mut used = status.width();
-    let details = row.details.lines().next().unwrap_or_default();
+    let mut details = row.details.lines().next().unwrap_or_default().to_owned();
+    if let Some(deadline) = row.deadline.filter(|deadline| *deadline > now) {
+        // Rounded up, so that it ends with "1s".
+        let left = deadline.duration_since(now) + std::time::Duration::from_millis(999);
+        // In front, since the end is cut off where the window is narrow.
+        let comma = if details.is_empty() { "" } else { ", " };
+        details = format!("at most {} left{comma}{details}", whole_seconds(left));
+    }
     if !details.is_empty() && used + 4 < room {
-        let details = cut(details, room - used - 2);
+        let details = cut(&details, room - used - 2);
         used += details.width() + 2;
         words.push_str("  ");
         words.push_str(&paint(colour, "\u{1b}[2m", &details));
     }
     let gap = " ".repeat(room.saturating_sub(used));
     format!(" {} {name}  {words}{gap}  {}", paint(colour, paint_mark, mark), paint(colour, "\u{1b}[34m", &time))
+}
+
+/// `45s`, `2m05s`, `1h02m`: a time that is shown while it runs down.
+fn whole_seconds(length: std::time::Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+    }
 }
 
 /// `[████░░░░] 12.3MB/45.6MB` for a transfer of known size.

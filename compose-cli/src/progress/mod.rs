@@ -4,6 +4,7 @@
 
 pub(crate) mod board;
 mod frame;
+mod screen;
 pub(crate) mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +13,10 @@ use std::time::{Duration, Instant};
 use compose_planner::{Op, OpId, Plan};
 use compose_runtime::Event;
 use compose_runtime::event::Progress;
-use unicode_width::UnicodeWidthStr;
 
 use crate::output::{Output, ProgressMode};
 use board::{Board, Line, Status};
+use screen::Screen;
 
 /// Time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
@@ -29,9 +30,7 @@ pub(crate) struct Display<'a> {
     board: Board,
     mode: ProgressMode,
     dry_run: bool,
-    /// Widths of the lines that the last frame left on the screen.
-    drawn: Vec<usize>,
-    cursor_hidden: bool,
+    screen: Screen,
     /// No lines about pulling.
     pub(crate) quiet_pull: bool,
     /// No lines of builds.
@@ -58,8 +57,7 @@ impl<'a> Display<'a> {
             board: Board::new(title),
             mode: output.progress(),
             dry_run,
-            drawn: Vec::new(),
-            cursor_hidden: false,
+            screen: Screen::default(),
             quiet_pull: false,
             quiet_build: false,
             build_is_data: false,
@@ -201,19 +199,15 @@ impl<'a> Display<'a> {
     /// Draws the frame that stays, and gives the cursor back.
     pub(crate) fn finish(&mut self) {
         self.paint(true);
-        self.drawn.clear();
+        self.screen.leave();
         self.show_cursor();
     }
 
     /// Takes the display off the screen, so that something else can be printed.
     pub(crate) fn clear(&mut self) {
-        if self.mode == ProgressMode::Terminal && !self.drawn.is_empty() {
-            let (columns, _) = crate::terminal::progress_size();
-            let mut bytes = String::new();
-            go_up(&mut bytes, &self.drawn, usize::from(columns));
-            bytes.push_str("\u{1b}[J");
+        let (columns, _) = crate::terminal::progress_size();
+        if let Some(bytes) = self.screen.clear(usize::from(columns)) {
             self.output.message(bytes);
-            self.drawn.clear();
         }
         self.show_cursor();
     }
@@ -225,29 +219,14 @@ impl<'a> Display<'a> {
         let (columns, rows) = crate::terminal::progress_size();
         let (columns, rows) = (usize::from(columns), usize::from(rows));
         let lines = frame::frame(&self.board, Instant::now(), columns, rows, self.output.colour_on_stderr(), last);
-        if lines.is_empty() {
-            return;
+        if let Some(bytes) = self.screen.update(lines, columns) {
+            self.output.message(bytes);
         }
-        // Marked as one update, where the terminal knows that.
-        let mut bytes = String::from("\u{1b}[?2026h");
-        if !self.cursor_hidden {
-            bytes.push_str("\u{1b}[?25l");
-            self.cursor_hidden = true;
-        }
-        go_up(&mut bytes, &self.drawn, columns);
-        for line in &lines {
-            bytes.push_str(line);
-            bytes.push_str("\u{1b}[K\n");
-        }
-        bytes.push_str("\u{1b}[J\u{1b}[?2026l");
-        self.output.message(bytes);
-        self.drawn = lines.iter().map(|line| visible(line)).collect();
     }
 
     fn show_cursor(&mut self) {
-        if self.cursor_hidden {
-            self.output.message("\u{1b}[?25h");
-            self.cursor_hidden = false;
+        if let Some(bytes) = self.screen.show_cursor() {
+            self.output.message(bytes);
         }
     }
 }
@@ -256,23 +235,4 @@ impl Drop for Display<'_> {
     fn drop(&mut self) {
         self.show_cursor();
     }
-}
-
-/// Moves the cursor to the first line of the last frame. A window that has become narrower has
-/// wrapped its lines.
-fn go_up(bytes: &mut String, drawn: &[usize], columns: usize) {
-    let lines: usize = drawn.iter().map(|width| width.div_ceil(columns.max(1)).max(1)).sum();
-    if lines > 0 {
-        bytes.push_str(&format!("\u{1b}[{lines}A\r"));
-    }
-}
-
-/// Columns of a line without its colour codes.
-fn visible(line: &str) -> usize {
-    let mut width = 0;
-    for (index, part) in line.split('\u{1b}').enumerate() {
-        let part = if index == 0 { part } else { part.split_once('m').map_or("", |(_, rest)| rest) };
-        width += part.width();
-    }
-    width
 }
