@@ -1,9 +1,11 @@
 //! Log lines as the user sees them: the container's name before each line, in a colour of its
 //! own, padded to the widest name.
 
-use std::io::{self, Write};
+use std::io;
 
 use compose_runtime::port::{Channel, LogChunk};
+
+use crate::footer::{self, Stream};
 
 /// Colours of prefixes, in the order in which they are given out.
 const COLOURS: [&str; 10] = ["36", "33", "32", "35", "34", "96", "93", "92", "95", "94"];
@@ -213,15 +215,11 @@ impl LogWriter {
     /// Writes everything.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         if !self.stdout.is_empty() {
-            let mut stream = io::stdout().lock();
-            stream.write_all(&self.stdout)?;
-            stream.flush()?;
+            footer::write(Stream::Stdout, &self.stdout)?;
             self.stdout.clear();
         }
         if !self.stderr.is_empty() {
-            let mut stream = io::stderr().lock();
-            let _ = stream.write_all(&self.stderr);
-            let _ = stream.flush();
+            let _ = footer::write(Stream::Stderr, &self.stderr);
             self.stderr.clear();
         }
         Ok(())

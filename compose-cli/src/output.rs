@@ -4,8 +4,10 @@
 //! error. No other module writes to either.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Instant;
+
+use crate::footer::{self, Stream};
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,9 +165,7 @@ impl Output {
     /// What the system says, for example that the reader has gone.
     #[allow(clippy::unused_self)] // A method, so that every write goes through this object.
     pub(crate) fn data(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(bytes.as_ref())?;
-        stdout.flush()
+        footer::write(Stream::Stdout, bytes.as_ref())
     }
 
     /// Writes a line of data.
@@ -179,9 +179,7 @@ impl Output {
     /// Writes to standard error. A reader that has gone is no reason to stop working.
     #[allow(clippy::unused_self)]
     pub(crate) fn message(&self, bytes: impl AsRef<[u8]>) {
-        let mut stderr = io::stderr().lock();
-        let _ = stderr.write_all(bytes.as_ref());
-        let _ = stderr.flush();
+        let _ = footer::write(Stream::Stderr, bytes.as_ref());
     }
 
     /// A warning in the reference's form: `WARN[0000] text` on a terminal, a `time= level= msg=`

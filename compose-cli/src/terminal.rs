@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Mutex;
 
-use rustix::termios::{self, OptionalActions, Termios};
+use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 
 /// What the terminal was before raw mode, for the panic hook.
 static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
@@ -35,6 +35,10 @@ pub(crate) struct RawMode {
 impl RawMode {
     /// Turns raw mode on. `None` where standard input is no terminal.
     pub(crate) fn enable() -> io::Result<Option<Self>> {
+        Self::change(Termios::make_raw)
+    }
+
+    fn change(change: impl FnOnce(&mut Termios)) -> io::Result<Option<Self>> {
         let stdin = io::stdin();
         if !termios::isatty(&stdin) {
             return Ok(None);
@@ -44,9 +48,28 @@ impl RawMode {
             *slot = Some(saved.clone());
         }
         let mut raw = saved.clone();
-        raw.make_raw();
+        change(&mut raw);
         termios::tcsetattr(&stdin, OptionalActions::Now, &raw)?;
         Ok(Some(Self { saved }))
+    }
+}
+
+/// Gives single keys of the terminal of standard input until it is dropped: no lines, no echo.
+/// Ctrl-C and Ctrl-Z stay signals.
+#[derive(Debug)]
+pub(crate) struct KeyMode {
+    _mode: RawMode,
+}
+
+impl KeyMode {
+    /// Turns it on. `None` where standard input is no terminal.
+    pub(crate) fn enable() -> io::Result<Option<Self>> {
+        let change = |attributes: &mut Termios| {
+            attributes.local_modes &= !(LocalModes::ICANON | LocalModes::ECHO);
+            attributes.special_codes[SpecialCodeIndex::VMIN] = 1;
+            attributes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        };
+        Ok(RawMode::change(change)?.map(|mode| Self { _mode: mode }))
     }
 }
 

@@ -23,12 +23,14 @@ pub mod private_engine;
 pub mod project;
 pub mod proxy;
 pub mod registry;
+pub mod terminal;
 pub mod wait;
 
 pub use engine::{ContainerState, Engine, Kind};
 pub use project::{Project, Run};
 pub use proxy::Proxy;
 pub use registry::{Access, Registry};
+pub use terminal::Terminal;
 pub use wait::eventually;
 
 /// How a case ends: `Err` holds what is wrong, for people.

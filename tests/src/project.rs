@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use crate::engine::{ContainerState, Engine, setting};
+use crate::terminal::Terminal;
 use crate::wait::eventually;
 
 /// Longest time that one run of the program may take.
@@ -230,7 +231,18 @@ impl Project {
         Ok(Running { command: format!("compose {}", arguments.join(" ")), ..running })
     }
 
-    fn spawn_path(&self, folder: &Path, path: &str, arguments: &[&str]) -> Result<Running, String> {
+    /// Runs the program in a terminal of 100 columns and 30 rows.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn in_terminal(&self, arguments: &[&str]) -> Result<Terminal, String> {
+        let path = self.program.path().ok_or("the environment does not name the program")?;
+        let mut command = self.command(self.folder(), &path);
+        command.args(arguments);
+        Terminal::start(command, 100, 30)
+    }
+
+    fn command(&self, folder: &Path, path: &str) -> Command {
         let mut command = Command::new(path);
         command
             .env_clear()
@@ -238,7 +250,12 @@ impl Project {
             .env("HOME", self.outer.path())
             .envs(self.environment.iter().cloned())
             .current_dir(folder);
-        let mut child = command
+        command
+    }
+
+    fn spawn_path(&self, folder: &Path, path: &str, arguments: &[&str]) -> Result<Running, String> {
+        let mut child = self
+            .command(folder, path)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

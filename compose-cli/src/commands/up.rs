@@ -18,9 +18,10 @@ use crate::context::{Context, Scene, Wanted, names};
 use crate::follow::{Audience, Follower, Notice};
 use crate::invocation::ExitStatus;
 use crate::log_view::{LogStyle, short_name};
+use crate::menu::{Choice, Menu};
 use crate::output::ProgressMode;
 use crate::progress::board::{Line, Status};
-use crate::progress::wording;
+use crate::progress::{LogsTurn, wording};
 use crate::signals::Interrupts;
 use crate::watching::{WatchOptions, Watching};
 
@@ -228,8 +229,9 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     }
     let shown = shown_services(&scene.project, arguments)?;
     // Before anything is built, so that a change meanwhile is acted on.
+    let options = watch_options(context, &scene, arguments, &up);
     let mut watching = match arguments.watch {
-        true => Some(Watching::begin(context, &scene.project, watch_options(context, &scene, arguments, &up))?),
+        true => Some(Watching::begin(context, &scene.project, options.clone())?),
         false => None,
     };
     let mut attached = Attached::begin(context, &scene, arguments, shown).await?;
@@ -252,7 +254,17 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         watching.initial_sync(context, &mut scene, None).await?;
         watching.say(context, "Watch enabled")?;
     }
+    let mut menu = match wants_menu(context, &scene.project, arguments) {
+        true => Menu::open(context.output.colour_on_stdout(), watching.is_some())?,
+        false => None,
+    };
     loop {
+        let choice = async {
+            match &mut menu {
+                Some(menu) => menu.choice().await,
+                None => std::future::pending().await,
+            }
+        };
         let batch = async {
             match &mut watching {
                 Some(watching) => watching.batch().await,
@@ -281,11 +293,48 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                     return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
                 }
             }
+            choice = choice => match choice? {
+                Choice::Detach => {
+                    drop(menu);
+                    attached.follower.finish_soon().await;
+                    return Ok(ExitStatus::SUCCESS);
+                }
+                Choice::Watch if watching.take().is_some() => {
+                    context.output.line(format!("{}Watch disabled", options.prefix))?;
+                    if let Some(menu) = &mut menu {
+                        menu.set_watching(false);
+                    }
+                }
+                Choice::Watch => match Watching::begin(context, &scene.project, options.clone()) {
+                    Ok(begun) => {
+                        scene.lock = None;
+                        begun.initial_sync(context, &mut scene, None).await?;
+                        begun.say(context, "Watch enabled")?;
+                        watching = Some(begun);
+                        if let Some(menu) = &mut menu {
+                            menu.set_watching(true);
+                        }
+                    }
+                    Err(error) => {
+                        if let Some(menu) = &mut menu {
+                            menu.remark(&format!("{error:#}"));
+                        }
+                    }
+                },
+            },
             _ = interrupts.next() => {
+                drop(menu);
                 return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
             }
         }
     }
+}
+
+/// Whether keys are listened to: asked for, and somebody sits there.
+fn wants_menu(context: &Context<'_>, project: &Project, arguments: &Arguments) -> bool {
+    let wanted = arguments.menu.unwrap_or_else(|| crate::flags::is_true(context, project, "COMPOSE_MENU"));
+    let output = context.output;
+    wanted && output.stdout_is_terminal() && !output.no_control_characters()
 }
 
 /// How the sources are watched while `up` is attached.
@@ -352,6 +401,7 @@ struct Attached {
     project: String,
     names: BTreeSet<String>,
     opened: bool,
+    turn: LogsTurn,
     ended: Vec<(ServiceName, i64)>,
     /// Steps that start what is followed.
     starts: BTreeSet<OpId>,
@@ -402,6 +452,7 @@ impl Attached {
             project: scene.project.name.to_string(),
             names: BTreeSet::new(),
             opened: false,
+            turn: LogsTurn::default(),
             ended: Vec::new(),
             starts: BTreeSet::new(),
             started: 0,
@@ -503,9 +554,7 @@ impl Watcher for Attached {
     }
 
     fn event(&mut self, event: &Event) {
-        if let Event::Started { id } = event
-            && id.0.starts_with("start:")
-        {
+        if self.turn.comes_with(event) {
             self.open();
         }
         if let Event::Done { id, how: Completion::Done } = event

@@ -16,6 +16,7 @@ use compose_runtime::event::Progress;
 
 use crate::output::{Output, ProgressMode};
 use board::{Board, Line, Status};
+pub(crate) use frame::cut;
 use screen::Screen;
 
 /// Time between two frames.
@@ -23,6 +24,33 @@ const FRAME: Duration = Duration::from_millis(100);
 
 /// Lines of a build that are kept for the case that it fails.
 const BUILD_LINES: usize = 200;
+
+/// Finds the moment at which an attached `up` shows logs instead of its live display: when the first
+/// container starts, and no other is in the middle of being made, since its row would stay
+/// unfinished on the screen.
+#[derive(Debug, Default)]
+pub(crate) struct LogsTurn {
+    making: BTreeSet<OpId>,
+    started: bool,
+    over: bool,
+}
+
+impl LogsTurn {
+    /// Whether the moment has come with this event. It comes once.
+    pub(crate) fn comes_with(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Started { id } if id.0.starts_with("create:") => drop(self.making.insert(id.clone())),
+            Event::Started { id } if id.0.starts_with("start:") => self.started = true,
+            Event::Done { id, .. } | Event::Failed { id, .. } | Event::Skipped { id, .. } => {
+                self.making.remove(id);
+            }
+            _ => {}
+        }
+        let comes = self.started && self.making.is_empty() && !self.over;
+        self.over |= comes;
+        comes
+    }
+}
 
 /// A progress display.
 pub(crate) struct Display<'a> {
@@ -43,6 +71,7 @@ pub(crate) struct Display<'a> {
     pub(crate) yields_to_logs: bool,
     /// It has ended.
     yielded: bool,
+    turn: LogsTurn,
     /// Every line is printed then, not only those that need attention.
     tell_all: bool,
     pulls: BTreeSet<String>,
@@ -64,6 +93,7 @@ impl<'a> Display<'a> {
             urgent: false,
             yields_to_logs: false,
             yielded: false,
+            turn: LogsTurn::default(),
             tell_all: false,
             pulls: BTreeSet::new(),
             builds: BTreeMap::new(),
@@ -95,13 +125,17 @@ impl<'a> Display<'a> {
 
     /// Takes an event.
     pub(crate) fn event(&mut self, event: &Event) {
-        if self.yields_to_logs
-            && let Event::Started { id } = event
-            && id.0.starts_with("start:")
-        {
-            self.give_way();
-        }
         self.build_output(event);
+        if self.yields_to_logs && self.turn.comes_with(event) {
+            // The frame that stays shows how what ends with this event has ended.
+            if matches!(event, Event::Started { .. }) {
+                self.give_way();
+            } else {
+                self.board.event(event, Instant::now());
+                self.give_way();
+                return;
+            }
+        }
         let lines = self.board.event(event, Instant::now());
         self.print(&lines);
     }
@@ -234,5 +268,24 @@ impl<'a> Display<'a> {
 impl Drop for Display<'_> {
     fn drop(&mut self) {
         self.show_cursor();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use compose_runtime::event::Completion;
+
+    use super::*;
+
+    #[test]
+    fn logs_wait_for_what_is_being_made_and_come_once() {
+        let started = |id: &str| Event::Started { id: OpId(id.to_owned()) };
+        let done = |id: &str| Event::Done { id: OpId(id.to_owned()), how: Completion::Done };
+        let mut turn = LogsTurn::default();
+        let story = [started("create:a"), started("create:b"), done("create:a"), started("start:a"), done("create:b")];
+        let came: Vec<bool> = story.iter().map(|event| turn.comes_with(event)).collect();
+        assert_eq!(came, [false, false, false, false, true]);
+        assert!(!turn.comes_with(&started("start:b")));
+        assert!(LogsTurn::default().comes_with(&started("start:a")), "nothing is to be made");
     }
 }

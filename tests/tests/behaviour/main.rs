@@ -35,6 +35,7 @@ mod registry;
 mod scale;
 mod seeing;
 mod sharing;
+mod terminal;
 mod up;
 mod volumes;
 mod waits;
@@ -159,6 +160,7 @@ fn main() -> std::process::ExitCode {
         scale::CASES,
         seeing::CASES,
         sharing::CASES,
+        terminal::CASES,
         up::CASES,
         volumes::CASES,
         waits::CASES,
