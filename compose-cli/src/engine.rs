@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use compose_model::names::ProjectName;
 use compose_runtime::Runtime;
-use runtime_containerd::{Containerd, Settings};
+use runtime_containerd::{BuildSettings, Containerd, Settings};
 use runtime_docker::context::{Selection, resolve};
 use runtime_docker::{DockerRuntime, Endpoint, TlsFiles};
 
@@ -122,8 +122,15 @@ pub(crate) async fn connect(context: &Context<'_>, project: Option<&ProjectName>
         }
         Backend::Containerd => {
             let containerd = Containerd::connect(containerd_settings(context)?).await?;
+            let get = |name: &str| context.environment.get(name).unwrap_or_default().to_owned();
+            let builds = BuildSettings {
+                host: get("BUILDKIT_HOST"),
+                config_directory: config_directory(context),
+                search_path: get("PATH"),
+                default_platform: get("DOCKER_DEFAULT_PLATFORM"),
+            };
             Ok(Arc::new(
-                containerd.because(&why).with_registry(crate::registries::registry(
+                containerd.because(&why).with_builder(&builds).with_registry(crate::registries::registry(
                     context.environment,
                     &context.options.insecure_registry,
                 )),

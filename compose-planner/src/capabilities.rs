@@ -16,6 +16,9 @@ pub struct Capabilities {
     pub networks_at_create: bool,
     /// Images can be built.
     pub build: bool,
+    /// Why not, and how to get a builder; for people.
+    #[serde(default)]
+    pub build_refusal: String,
     /// Images can be pulled and pushed.
     pub registry: bool,
     /// Health checks are run by the engine or a supervisor.
@@ -79,6 +82,7 @@ impl Capabilities {
             rename: true,
             networks_at_create: true,
             build: true,
+            build_refusal: String::new(),
             registry: true,
             health: true,
             restart_policies: true,

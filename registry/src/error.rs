@@ -25,7 +25,7 @@ pub enum RegistryError {
         help: String,
     },
     /// The registry wants other credentials, or none are known.
-    #[error("{registry} refuses access to {repository}: {message}{}", login(.registry, *.known))]
+    #[error("{registry} refuses access to {repository}: unauthorized: {message}{}", login(.registry, *.known))]
     Unauthorized {
         /// `host[:port]`.
         registry: String,
@@ -37,7 +37,7 @@ pub enum RegistryError {
         known: bool,
     },
     /// There is no such repository, tag or blob.
-    #[error("{registry} has no {what}: {message}")]
+    #[error("{registry} has no {what}: not found: {message}")]
     NotFound {
         /// `host[:port]`.
         registry: String,

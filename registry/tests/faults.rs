@@ -164,7 +164,7 @@ async fn a_refused_login_says_where_and_what_to_do() {
     let text = error.to_string().replace(&fake.address, "HOST");
     assert_eq!(
         text,
-        "HOST refuses access to a/b: incorrect username or password; check that your login may do this, or log in \
+        "HOST refuses access to a/b: unauthorized: incorrect username or password; check that your login may do this, or log in \
          again: docker login HOST"
     );
     let error = anonymous().document(&fake.reference("a/b")).await.expect_err("refused").to_string();
@@ -282,7 +282,7 @@ async fn a_missing_tag_a_rate_limit_and_an_old_format_are_told_apart() {
         let error = registry.document(&fake.reference(tag)).await.expect_err("an error");
         error.to_string().replace(&fake.address, "HOST")
     };
-    assert_eq!(said("a/b:gone").await, "HOST has no a/b:gone: manifest unknown");
+    assert_eq!(said("a/b:gone").await, "HOST has no a/b:gone: not found: manifest unknown");
     assert!(said("a/b:busy").await.starts_with("HOST takes no more requests for now: enough;"));
     assert!(said("a/b:old").await.contains("it has the image format 1"));
 }

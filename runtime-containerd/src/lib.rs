@@ -9,6 +9,9 @@
 //! in a directory that a reboot empties; volumes and networks where nerdctl has them.
 
 mod archive;
+mod base_images;
+mod build;
+mod buildctl;
 mod capabilities;
 mod client;
 mod cni;
@@ -59,6 +62,7 @@ use compose_runtime::Runtime;
 use compose_runtime::error::Result;
 use compose_runtime::port::{Builder, Containers, Description, Images, Networks, ObserveQuery, Streams, Volumes};
 
+pub use crate::build::BuildSettings;
 use crate::core::Core;
 pub use crate::core::Settings;
 pub use crate::logger::logger_main;
@@ -77,6 +81,7 @@ pub struct Containerd {
     core: Core,
     capabilities: Capabilities,
     description: Description,
+    builder: Option<build::ImageBuilder>,
 }
 
 impl Containerd {
@@ -94,13 +99,27 @@ impl Containerd {
             why: String::new(),
         };
         let capabilities = capabilities::capabilities(&description.version, &core.settings.plugin_directories);
-        Ok(Self { core, capabilities, description })
+        Ok(Self { core, capabilities, description, builder: None })
     }
 
     /// Pulls and pushes through this client, which knows the user's credentials and certificates.
     #[must_use]
     pub fn with_registry(self, registry: compose_registry::Registry) -> Self {
         let _ = self.core.registry.set(registry);
+        self
+    }
+
+    /// Builds with BuildKit, where it answers.
+    #[must_use]
+    pub fn with_builder(mut self, settings: &BuildSettings) -> Self {
+        match build::ImageBuilder::find(&self.core, settings) {
+            Ok(builder) => {
+                self.builder = Some(builder);
+                self.capabilities.build = true;
+                self.capabilities.build_refusal = String::new();
+            }
+            Err(refusal) => self.capabilities.build_refusal = refusal,
+        }
         self
     }
 
@@ -167,6 +186,6 @@ impl Runtime for Containerd {
     }
 
     fn builder(&self) -> Option<&dyn Builder> {
-        None
+        self.builder.as_ref().map(|builder| builder as &dyn Builder)
     }
 }

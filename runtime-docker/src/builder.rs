@@ -3,13 +3,14 @@
 use async_trait::async_trait;
 use compose_planner::spec::BuildSpec;
 use compose_registry::Credentials;
+use compose_runtime::bake::{self, Connection};
 use compose_runtime::error::Result;
 use compose_runtime::port::{Builder, ContentSource, Images, ProgressSink};
 
 use crate::endpoint::Endpoint;
 use crate::images::DockerImages;
 use crate::transport::Transport;
-use crate::{bake, classic, error};
+use crate::{classic, error};
 
 /// The engine's builder.
 pub(crate) struct ImageBuilder {
@@ -26,9 +27,17 @@ impl ImageBuilder {
     }
 }
 
-/// Whether a context is fetched by the builder.
-pub(crate) fn is_remote(context: &str) -> bool {
-    context.contains("://") || context.starts_with("git@") || context.starts_with("github.com/")
+/// The plugin speaks to the engine that we speak to.
+fn connection(endpoint: &Endpoint) -> Connection {
+    let mut environment: Vec<(&str, Option<std::ffi::OsString>)> = match &endpoint.context {
+        Some(context) => vec![("DOCKER_CONTEXT", Some(context.into())), ("DOCKER_HOST", None)],
+        None => vec![("DOCKER_HOST", Some(crate::wire::display(endpoint).into())), ("DOCKER_CONTEXT", None)],
+    };
+    if !endpoint.config_directory.as_os_str().is_empty() {
+        environment.push(("DOCKER_CONFIG", Some(endpoint.config_directory.clone().into())));
+    }
+    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Connection { environment, ..Connection::default() }
 }
 
 #[async_trait]
@@ -58,7 +67,7 @@ impl Builder for ImageBuilder {
             }
             return Ok(id);
         };
-        let told = bake::build(&plugin, &self.endpoint, spec, platform, secrets, output).await?;
+        let told = bake::build(&plugin, &connection(&self.endpoint), spec, platform, secrets, output).await?;
         if spec.check {
             return Ok(told);
         }

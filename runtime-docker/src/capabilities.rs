@@ -14,6 +14,7 @@ pub(crate) fn of(version: ApiVersion, engine_version: &str) -> Capabilities {
         rename: true,
         networks_at_create: since(44),
         build: true,
+        build_refusal: String::new(),
         registry: true,
         health: true,
         restart_policies: true,

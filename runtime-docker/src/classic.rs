@@ -7,11 +7,11 @@ use compose_model::project::Ulimit;
 use compose_planner::spec::BuildSpec;
 use compose_registry::Credentials;
 use compose_runtime::RuntimeError;
+use compose_runtime::bake::is_remote;
 use compose_runtime::error::Result;
 use compose_runtime::port::ProgressSink;
 use serde_json::json;
 
-use crate::builder::is_remote;
 use crate::context_archive::ContextArchive;
 use crate::error;
 use crate::images;

@@ -5,7 +5,6 @@
 //! negotiates the API version, sets deadlines and hands out raw streams. The SDK serves as the
 //! dictionary of request bodies; none of its types leaves this crate.
 
-mod bake;
 mod builder;
 mod capabilities;
 mod classic;

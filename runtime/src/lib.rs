@@ -4,6 +4,7 @@
 //! No engine's SDK is named here. A backend implements [`Runtime`] and the traits it hands out;
 //! the only `match` over [`compose_planner::Op`] is the executor's dispatch.
 
+pub mod bake;
 mod copy_in;
 mod dispatch;
 pub mod dockerignore;

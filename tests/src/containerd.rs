@@ -139,6 +139,25 @@ pub fn other_tool(engine: &Engine, arguments: &[&str]) -> Result<String, String>
         }
         ["inspect", "-f", "{{.Id}} {{.State.Status}}", name] => Ok(format!("{} created", named(engine, name)?)),
         ["rm", "-f", name] => engine.ctr(&["containers", "rm", &named(engine, name)?]),
+        ["tag", image, name] => engine.ctr(&["images", "tag", "--force", &long(image), &long(name)]),
+        ["image", "rm", .., name] => {
+            let name = long(name);
+            if stored(engine, &name).is_err() {
+                return Err(format!("no such image: {name}"));
+            }
+            engine.ctr(&["images", "rm", "--sync", &name])
+        }
+        ["image", "inspect", "--format", "{{.Id}}", name] => Ok(configuration(engine, name)?.0),
+        ["image", "inspect", name] => Ok(configuration(engine, name)?.1),
+        ["--config", settings, "push", "--quiet", name] => {
+            let file = Path::new(settings).join("config.json");
+            let file = read(&file).ok_or("the client's settings are missing")?;
+            let auth =
+                file["auths"].as_object().and_then(|all| all.values().next()?["auth"].as_str().map(str::to_owned));
+            let user = base64::engine::general_purpose::STANDARD.decode(auth.unwrap_or_default());
+            let user = String::from_utf8(user.unwrap_or_default()).unwrap_or_default();
+            engine.ctr(&["images", "push", "--plain-http", "--user", &user, name])
+        }
         ["volume", "create", name] => {
             let data = volume(engine, name)?.join("_data");
             std::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
@@ -157,6 +176,42 @@ pub fn other_tool(engine: &Engine, arguments: &[&str]) -> Result<String, String>
             Ok(String::new())
         }
         _ => Err(format!("{arguments:?} is not known on containerd")),
+    }
+}
+
+/// A name as containerd's image store has it.
+fn long(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or_default();
+    let tag = if last.contains(':') { "" } else { ":latest" };
+    match name.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) => format!("{name}{tag}"),
+        Some(_) => format!("docker.io/{name}{tag}"),
+        None => format!("docker.io/library/{name}{tag}"),
+    }
+}
+
+/// The digest that a name stands for.
+fn stored(engine: &Engine, name: &str) -> Result<String, String> {
+    let list = engine.ctr(&["images", "ls", &format!("name=={name}")])?;
+    let digest = list.split_whitespace().find(|word| word.starts_with("sha256:"));
+    digest.map(str::to_owned).ok_or_else(|| format!("no such image: {name}"))
+}
+
+/// Digest and text of an image's configuration.
+fn configuration(engine: &Engine, name: &str) -> Result<(String, String), String> {
+    let mut digest = stored(engine, &long(name))?;
+    loop {
+        let text = engine.ctr(&["content", "get", &digest])?;
+        let document: Value = serde_json::from_str(&text).map_err(|error| format!("{digest}: {error}"))?;
+        let text_of = |value: &Value| value["digest"].as_str().map(str::to_owned);
+        match (text_of(&document["config"]), text_of(&document["manifests"][0])) {
+            (Some(config), _) => {
+                let text = engine.ctr(&["content", "get", &config])?;
+                return Ok((config, text));
+            }
+            (None, Some(next)) => digest = next,
+            (None, None) => return Err(format!("{digest} is no image: {text}")),
+        }
     }
 }
 

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::{containerd, http};
 
+/// Where the program finds other programs.
+pub const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Which kind of engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -121,11 +124,19 @@ impl Engine {
     pub fn environment(&self) -> Vec<(String, String)> {
         match self.kind {
             Kind::Docker => vec![("DOCKER_HOST".to_owned(), format!("unix://{}", self.socket))],
-            Kind::Containerd => vec![
-                ("COMPOSE_RUNTIME".to_owned(), "containerd".to_owned()),
-                ("CONTAINERD_ADDRESS".to_owned(), self.socket.clone()),
-                ("CONTAINERD_NAMESPACE".to_owned(), self.namespace()),
-            ],
+            Kind::Containerd => {
+                let mut all = vec![
+                    ("COMPOSE_RUNTIME".to_owned(), "containerd".to_owned()),
+                    ("CONTAINERD_ADDRESS".to_owned(), self.socket.clone()),
+                    ("CONTAINERD_NAMESPACE".to_owned(), self.namespace()),
+                ];
+                if let Some(host) = setting("BUILDKIT") {
+                    let programs = setting("BUILDKIT_PROGRAMS").unwrap_or_default();
+                    all.push(("BUILDKIT_HOST".to_owned(), host));
+                    all.push(("PATH".to_owned(), format!("{SEARCH_PATH}:{programs}")));
+                }
+                all
+            }
         }
     }
 

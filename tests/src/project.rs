@@ -246,7 +246,7 @@ impl Project {
         let mut command = Command::new(path);
         command
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", crate::engine::SEARCH_PATH)
             .env("HOME", self.outer.path())
             .envs(self.environment.iter().cloned())
             .current_dir(folder);

@@ -64,7 +64,9 @@ impl Registry {
     /// When the program is missing or does not listen in time.
     pub fn start(engine: &Engine, access: Access) -> Result<Self, String> {
         let space = setting(&format!("{}_NETNS", engine.name.to_uppercase()));
-        Self::start_in(space.as_deref(), &engine.ports_host, access)
+        // On loopback no certificate is asked for.
+        let outside = if access == Access::Tls && space.is_none() { own_address()? } else { engine.ports_host.clone() };
+        Self::start_in(space.as_deref(), &outside, access)
     }
 
     /// Starts one on the host itself, for programs that speak to a registry without an engine.
@@ -226,6 +228,16 @@ impl Drop for Registry {
 pub fn silent_port() -> Result<u16, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
+}
+
+/// An address of this machine beside loopback.
+fn own_address() -> Result<String, String> {
+    let output = Command::new("ip").args(["-4", "-o", "addr", "show", "scope", "global"]).output();
+    let output = output.map_err(|error| format!("ip: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let address =
+        text.split_whitespace().skip_while(|word| *word != "inet").nth(1).and_then(|word| word.split('/').next());
+    address.map(str::to_owned).ok_or_else(|| "this machine has no address".to_owned())
 }
 
 fn program() -> Option<&'static str> {

@@ -46,6 +46,7 @@ Jobs:
   images [--force]    build the example images into target/images
   engines up|down|env|status [NAME...]
                       the test engines: docker20 docker28 containerd1 containerd2
+                      buildkit
   install [--prefix DIR]
                       install the program as compose, docker-compose and the
                       Docker CLI plugin, with completions and man pages
@@ -94,6 +95,8 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "images" => images::command(rest),
         "install" => install::run(rest),
         "kill-test" => kill_test::run(rest),
+        // Not for people: a process of the test engines.
+        "relay" => engines::relay(rest),
         // Not for people: what one run of a program costs, for bench.
         "sample" => bench::sample_job(rest),
         "test" => test::run(rest),

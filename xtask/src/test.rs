@@ -94,7 +94,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             Err(error) => say(&format!("cases that need Python clients are not run: {error:#}")),
         }
         environment.push(("COMPOSE_TEST_BUSYBOX".to_owned(), packages::static_busybox()?.display().to_string()));
-        for engine in &options.engines {
+        let mut wanted = options.engines.clone();
+        if wanted.iter().any(|engine| matches!(engine, Engine::Containerd1 | Engine::Containerd2)) {
+            wanted.push(Engine::BuildKit);
+        }
+        for engine in &wanted {
             if interrupt.came() {
                 bail!("interrupted");
             }

@@ -199,9 +199,13 @@ pub(crate) fn build_step(
     adjust: impl FnOnce(&mut crate::spec::BuildSpec),
 ) -> Result<OpId, PlanError> {
     if !world.capabilities.build {
+        let why = match world.capabilities.build_refusal.as_str() {
+            "" => "there is no builder",
+            why => why,
+        };
         return Err(PlanError::Unsupported {
             engine: world.capabilities.engine.clone(),
-            what: format!("build images (service {:?}): there is no builder", service.name.as_str()),
+            what: format!("build images (service {:?}): {why}", service.name.as_str()),
         });
     }
     let build = service.build.clone().unwrap_or_default();

@@ -3,8 +3,10 @@
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 use serde_json::{Value, json};
 
-crate::cases! { Docker:
-    build_prints_the_definition_as_the_reference_does,
+crate::cases! { Builds:
+    build_prints_the_definition_as_the_reference_does;
+    // The classic builder.
+    Docker:
     check_without_buildkit_says_what_it_needs,
 }
 

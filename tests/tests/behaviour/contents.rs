@@ -2,7 +2,7 @@
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     changed_files_of_configs_and_secrets_reach_their_containers,
     a_changed_file_restarts_or_signals_where_that_is_enough,
     containers_without_recorded_contents_are_left_alone,

@@ -2,11 +2,11 @@
 
 use std::process::{Command, Stdio};
 
-use compose_tests::engine::setting;
+use compose_tests::engine::{SEARCH_PATH, setting};
 use compose_tests::project::repository;
 use compose_tests::{CaseResult, Engine, Project, ensure};
 
-crate::cases! { Docker: the_guides_commands_run }
+crate::cases! { Builds: the_guides_commands_run }
 
 /// What a page holds: files, and commands.
 enum Block {
@@ -38,7 +38,9 @@ fn the_guides_commands_run(engine: &Engine) -> CaseResult {
     std::fs::create_dir(&programs).map_err(|error| error.to_string())?;
     let binary = setting("BINARY").ok_or("COMPOSE_TEST_BINARY is not set")?;
     std::os::unix::fs::symlink(binary, programs.join("compose")).map_err(|error| error.to_string())?;
-    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display());
+    let environment = engine.environment();
+    let further = environment.iter().rfind(|(name, _)| name == "PATH").map_or(SEARCH_PATH, |(_, path)| path);
+    let path = format!("{}:{further}", programs.display());
     let mut ran = 0;
     for block in blocks(&page) {
         match block {
@@ -51,9 +53,9 @@ fn the_guides_commands_run(engine: &Engine) -> CaseResult {
                     .args(["-e", "-c", &text])
                     .current_dir(project.folder())
                     .env_clear()
+                    .envs(environment.iter().cloned())
                     .env("PATH", &path)
                     .env("HOME", project.folder())
-                    .envs(engine.environment())
                     .stdin(Stdio::null())
                     .output()
                     .map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use compose_tests::{CaseResult, Engine, Project, Proxy, ensure};
 
+// Requests of the Docker API are counted.
 crate::cases! { Docker:
     up_ps_and_down_make_few_requests_on_few_connections,
 }

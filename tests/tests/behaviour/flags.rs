@@ -5,12 +5,13 @@
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     dry_runs_change_nothing,
     flags_of_changing_commands,
     flags_of_one_offs_and_exec,
     flags_of_seeing_commands,
-    flags_of_plans,
+    flags_of_plans;
+    Builds:
     flags_of_builds,
 }
 

@@ -2,7 +2,7 @@
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Builds:
     up_builds_a_missing_image_and_not_an_existing_one,
     build_replaces_containers_only_when_the_image_changed,
     a_tag_that_moved_replaces_the_container,

@@ -67,9 +67,11 @@ pub enum Needs {
     PrivateContainerd,
     /// None: what happens before an engine is spoken to. Runs once.
     Once,
-    /// What containerd does not give yet: networks, ports, health checks, restart policies.
+    /// What only a Docker engine has, as each case says.
     Docker,
-    /// A registry of its own beside a Docker engine.
+    /// Builds: on containerd BuildKit beside it.
+    Builds,
+    /// A registry of its own beside the engine, and builds.
     Registry,
     /// The Docker CLI's or the reference's presence beside a Docker engine.
     Reference,
@@ -96,10 +98,14 @@ impl Needs {
                 Some("stops a private engine of the system's own version, with the first Docker engine")
             }
             Self::PrivateEngine if !PrivateEngine::is_possible() => Some("needs the program `dockerd`"),
-            Self::Registry if !engine.is_docker() => Some("needs an engine that pulls and pushes"),
+            Self::Builds | Self::Registry
+                if !engine.is_docker() && compose_tests::engine::setting("BUILDKIT").is_none() =>
+            {
+                Some("COMPOSE_TEST_BUILDKIT is not set")
+            }
             Self::Registry if !Registry::is_possible() => Some("needs the program `docker-registry`"),
             Self::PrivateContainerd if engine.is_docker() => Some("stops a private containerd"),
-            Self::Docker if !engine.is_docker() => Some("needs what the containerd backend does not declare"),
+            Self::Docker if !engine.is_docker() => Some("is about what only Docker engines have"),
             Self::Reference if !engine.is_docker() => Some("the reference drives Docker engines only"),
             Self::Reference if compose_tests::engine::setting("REFERENCE").is_none() => {
                 Some("COMPOSE_TEST_REFERENCE is not set")

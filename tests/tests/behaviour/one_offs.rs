@@ -14,8 +14,7 @@ crate::cases! { Any:
     detached_run_with_rm_removes_itself,
     exec_chooses_the_replica,
     cp_reaches_every_replica,
-    cp_copies_folders_and_into_created_containers;
-    Docker:
+    cp_copies_folders_and_into_created_containers,
     run_is_ended_by_signals,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use compose_tests::project::Running;
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually};
 
-crate::cases!(Docker:
+crate::cases!(Builds:
     changes_are_copied_into_every_replica_and_removed_again,
     a_burst_of_five_thousand_changes_arrives_whole,
     containers_are_restarted_told_and_rebuilt_as_the_rules_say,

@@ -36,7 +36,9 @@ pub(super) fn start(engine: Engine) -> Result<()> {
     containerd.wait_ready(Duration::from_secs(30), || std::os::unix::net::UnixStream::connect(&inner).is_ok())?;
 
     let config = Path::new(super::STATE).join(format!("{}.json", engine.name()));
-    fs::write(&config, "{}\n")?;
+    // With containerd's image store BuildKit exports whole images, as its own daemon does.
+    let features = if engine == Engine::BuildKit { r#""features": {"containerd-snapshotter": true}"# } else { "" };
+    fs::write(&config, format!("{{{features}}}\n"))?;
     let mut command = inside(&engine.program("dockerd")?);
     command
         .arg("--config-file")

@@ -4,9 +4,12 @@
 //! firewall of the network namespace it runs in, so each gets a namespace of its own;
 //! its published ports then answer at the far end of a veth pair.
 
+mod buildkit;
 mod containerd;
 mod docker;
 mod network;
+
+pub(crate) use buildkit::relay;
 
 use crate::process::{Daemon, naming};
 use crate::shell::{self, say};
@@ -34,6 +37,8 @@ pub(crate) enum Engine {
     Containerd2,
     /// The distribution's docker.io once more, for the demonstration.
     Demo,
+    /// BuildKit, beside the containerd engines.
+    BuildKit,
 }
 
 /// The engines of the tests.
@@ -48,21 +53,24 @@ impl Engine {
             Self::Containerd1 => "containerd1",
             Self::Containerd2 => "containerd2",
             Self::Demo => "demo",
+            Self::BuildKit => "buildkit",
         }
     }
 
     /// The engine of that name.
     pub(crate) fn parse(name: &str) -> Result<Self> {
-        let found = ALL.into_iter().chain([Self::Demo]).find(|engine| engine.name() == name);
-        found.with_context(|| format!("there is no engine `{name}`: docker20, docker28, containerd1, containerd2"))
+        let found = ALL.into_iter().chain([Self::Demo, Self::BuildKit]).find(|engine| engine.name() == name);
+        found.with_context(|| {
+            format!("there is no engine `{name}`: docker20, docker28, containerd1, containerd2, buildkit")
+        })
     }
 
     fn is_docker(self) -> bool {
-        matches!(self, Self::Docker20 | Self::Docker28 | Self::Demo)
+        matches!(self, Self::Docker20 | Self::Docker28 | Self::Demo | Self::BuildKit)
     }
 
     fn is_newest(self) -> bool {
-        matches!(self, Self::Docker28 | Self::Containerd2)
+        matches!(self, Self::Docker28 | Self::Containerd2 | Self::BuildKit)
     }
 
     /// The socket that clients connect to.
@@ -118,10 +126,11 @@ impl Engine {
             bail!("engines are started by root: use sudo");
         }
         packages::ensure_engines()?;
-        let archives = images::ensure()?;
+        // What is built on comes from the containerd engines.
+        let archives = if self == Self::BuildKit { Vec::new() } else { images::ensure()? };
         let _lock = lock()?;
         let was_up = self.is_up();
-        if was_up && self.has_images() {
+        if was_up && (self == Self::BuildKit || self.has_images()) {
             return Ok(false);
         }
         let ready = if was_up { Ok(()) } else { self.start() };
@@ -134,7 +143,9 @@ impl Engine {
             let _ = self.clean();
             return Err(error.context(format!("cannot start {}", self.name())));
         }
-        fs::copy(images::stamp(), self.state().join("images"))?;
+        if self != Self::BuildKit {
+            fs::copy(images::stamp(), self.state().join("images"))?;
+        }
         Ok(!was_up)
     }
 
@@ -144,7 +155,11 @@ impl Engine {
         fs::create_dir_all(self.state())?;
         fs::create_dir_all(self.data())?;
         say(&format!("starting {}", self.name()));
-        if self.is_docker() { docker::start(self) } else { containerd::start(self) }
+        match self {
+            Self::BuildKit => docker::start(self).and_then(|()| buildkit::start()),
+            _ if self.is_docker() => docker::start(self),
+            _ => containerd::start(self),
+        }
     }
 
     /// Whether it was given the images as they are now.
@@ -163,6 +178,9 @@ impl Engine {
     }
 
     fn clean(self) -> Result<()> {
+        if self == Self::BuildKit {
+            buildkit::stop();
+        }
         if self.is_docker() {
             docker::stop(self);
         } else {
@@ -193,7 +211,13 @@ impl Engine {
     pub(crate) fn environment(self) -> Vec<(String, String)> {
         let socket = self.socket().display().to_string();
         let name = format!("COMPOSE_TEST_{}", self.name().to_uppercase());
-        if self.is_docker() {
+        if self == Self::BuildKit {
+            let plugin = self.programs().map(|own| own.join("libexec/docker/cli-plugins").display().to_string());
+            vec![
+                (name.clone(), format!("unix://{}", buildkit::socket().display())),
+                (format!("{name}_PROGRAMS"), plugin.unwrap_or_default()),
+            ]
+        } else if self.is_docker() {
             let net = network::Net::of(self);
             vec![
                 (name.clone(), format!("unix://{socket}")),
@@ -247,26 +271,28 @@ pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
     let named: Vec<Engine> = names.iter().map(|name| Engine::parse(name)).collect::<Result<_>>()?;
     match verb.as_str() {
         "up" => {
-            let engines = if named.is_empty() { ALL.to_vec() } else { named };
+            let engines = if named.is_empty() { ALL.into_iter().chain([Engine::BuildKit]).collect() } else { named };
             for engine in &engines {
                 engine.up()?;
             }
             print_environment(&engines);
         }
         "down" => {
-            let everything = ALL.into_iter().chain([Engine::Demo]).collect();
+            let everything = ALL.into_iter().chain([Engine::Demo, Engine::BuildKit]).collect();
             for engine in if named.is_empty() { everything } else { named } {
                 engine.down()?;
             }
             remove_empty();
         }
         "env" => {
-            let engines = if named.is_empty() { ALL.to_vec() } else { named };
+            let engines = if named.is_empty() { ALL.into_iter().chain([Engine::BuildKit]).collect() } else { named };
             let running: Vec<Engine> = engines.into_iter().filter(|engine| engine.is_up()).collect();
             print_environment(&running);
         }
         "status" => {
-            for engine in if named.is_empty() { ALL.into_iter().chain([Engine::Demo]).collect() } else { named } {
+            for engine in
+                if named.is_empty() { ALL.into_iter().chain([Engine::BuildKit, Engine::Demo]).collect() } else { named }
+            {
                 let state = if engine.is_up() { "up" } else { "down" };
                 println!("{:<12} {state:<5} {}", engine.name(), engine.socket().display());
             }
@@ -282,7 +308,9 @@ fn print_environment(engines: &[Engine]) {
         for (name, value) in engine.environment() {
             println!("export {name}={value}");
         }
-        if engine.is_docker() {
+        if *engine == Engine::BuildKit {
+            println!("export BUILDKIT_HOST=unix://{}", buildkit::socket().display());
+        } else if engine.is_docker() {
             println!("export DOCKER_HOST=unix://{}", engine.socket().display());
         } else {
             println!("export CONTAINERD_ADDRESS={}", engine.socket().display());

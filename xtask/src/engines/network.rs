@@ -23,6 +23,7 @@ impl Net {
         match self.engine {
             Engine::Docker20 => 20,
             Engine::Docker28 => 28,
+            Engine::BuildKit => 60,
             _ => 40,
         }
     }

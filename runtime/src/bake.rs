@@ -1,21 +1,42 @@
-//! Builds through the `docker-buildx` plugin: a bake file as JSON on its standard input.
+//! Builds through the `docker-buildx` plugin: a bake file as JSON on its standard input. Which
+//! builder the plugin speaks to, and where the image goes, is the backend's to say.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use compose_model::project::Ulimit;
 use compose_planner::spec::{BuildSpec, FileContent};
-use compose_runtime::RuntimeError;
-use compose_runtime::error::Result;
-use compose_runtime::port::{ContentSource, ProgressSink};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::builder::is_remote;
-use crate::endpoint::Endpoint;
-use crate::error;
+use crate::error::{Result, RuntimeError};
+use crate::port::{ContentSource, ProgressSink};
+
+fn local(message: impl Into<String>) -> RuntimeError {
+    RuntimeError::Local { message: message.into() }
+}
+
+/// Whether a context is fetched by the builder.
+#[must_use]
+pub fn is_remote(context: &str) -> bool {
+    context.contains("://") || context.starts_with("git@") || context.starts_with("github.com/")
+}
+
+/// The builder that the plugin speaks to.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// Variables for the plugin; `None` takes one away.
+    pub environment: Vec<(String, Option<OsString>)>,
+    /// The plugin's name of the builder; empty: the one of the specification, or its default.
+    pub builder: String,
+    /// Where the image goes, in the plugin's words; empty: to the engine or its registry.
+    pub output: String,
+    /// Directory that the plugin writes to.
+    pub writable: Option<PathBuf>,
+}
 
 /// Where the plugin may be, beside the user's own directory.
 const DIRECTORIES: [&str; 4] = [
@@ -33,7 +54,8 @@ struct Configuration {
 }
 
 /// The plugin, if it is installed.
-pub(crate) fn plugin(config_directory: &Path) -> Option<PathBuf> {
+#[must_use]
+pub fn plugin(config_directory: &Path) -> Option<PathBuf> {
     let text = std::fs::read(config_directory.join("config.json")).unwrap_or_default();
     let configuration: Configuration = serde_json::from_slice(&text).unwrap_or_default();
     let directories = [config_directory.join("cli-plugins")].into_iter().chain(configuration.directories);
@@ -54,15 +76,19 @@ struct Bake {
 }
 
 /// Builds an image and returns its identity as the plugin tells it, empty where it does not.
-pub(crate) async fn build(
+///
+/// # Errors
+/// [`RuntimeError::Local`] when the plugin or a secret cannot be read, [`RuntimeError::Failed`] when the
+/// build fails.
+pub async fn build(
     plugin: &Path,
-    endpoint: &Endpoint,
+    connection: &Connection,
     spec: &BuildSpec,
     platform: &str,
     secrets: &(dyn ContentSource + Sync),
     output: ProgressSink<'_, String>,
 ) -> Result<String> {
-    let bake = bake(spec, platform, secrets)?;
+    let bake = bake(spec, platform, secrets, &connection.output)?;
     let metadata = Scratch::new()?;
     let mut command = tokio::process::Command::new(plugin);
     command.args(["bake", "--file", "-", "--progress", "plain", "--metadata-file"]).arg(&metadata.0);
@@ -77,25 +103,28 @@ pub(crate) async fn build(
             command.arg(format!("{flag}={value}"));
         }
     }
-    if !spec.builder.is_empty() {
-        command.args(["--builder", &spec.builder]);
+    if let Some(directory) = &connection.writable {
+        command.arg("--allow").arg(format!("fs.write={}", directory.display()));
     }
-    match &endpoint.context {
-        Some(context) => command.env("DOCKER_CONTEXT", context).env_remove("DOCKER_HOST"),
-        None => command.env("DOCKER_HOST", crate::wire::display(endpoint)).env_remove("DOCKER_CONTEXT"),
-    };
-    if !endpoint.config_directory.as_os_str().is_empty() {
-        command.env("DOCKER_CONFIG", &endpoint.config_directory);
+    let builder = if connection.builder.is_empty() { &spec.builder } else { &connection.builder };
+    if !builder.is_empty() {
+        command.args(["--builder", builder]);
+    }
+    for (name, value) in &connection.environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
     for (name, content) in &bake.variables {
         use std::os::unix::ffi::OsStrExt;
         if content.contains(&0) {
-            return Err(error::local(format!("the secret in `{name}` holds a zero byte and cannot be passed on")));
+            return Err(local(format!("the secret in `{name}` holds a zero byte and cannot be passed on")));
         }
         command.env(name, std::ffi::OsStr::from_bytes(content));
     }
     let program = plugin.display();
-    let failed = |cause: std::io::Error| error::local(format!("cannot run {program}: {cause}"));
+    let failed = |cause: std::io::Error| local(format!("cannot run {program}: {cause}"));
     let mut child = command
         .env("USER_AGENT", concat!("compose/", env!("CARGO_PKG_VERSION")))
         .stdin(Stdio::piped())
@@ -105,7 +134,7 @@ pub(crate) async fn build(
         .spawn()
         .map_err(failed)?;
     let (Some(mut input), Some(errors)) = (child.stdin.take(), child.stderr.take()) else {
-        return Err(error::local(format!("{program} was started without streams")));
+        return Err(local(format!("{program} was started without streams")));
     };
     let text = bake.file.to_string();
     let write = async move {
@@ -158,10 +187,10 @@ impl Scratch {
             match std::fs::OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(_) => return Ok(Self(path)),
                 Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(cause) => return Err(error::local(format!("cannot write {}: {cause}", path.display()))),
+                Err(cause) => return Err(local(format!("cannot write {}: {cause}", path.display()))),
             }
         }
-        Err(error::local(format!("cannot find a free name in {}", directory.display())))
+        Err(local(format!("cannot find a free name in {}", directory.display())))
     }
 
     fn digest(&self, target: &str) -> String {
@@ -188,12 +217,12 @@ fn target_name(spec: &BuildSpec) -> String {
 ///
 /// # Errors
 /// A build cannot be described.
-pub(crate) fn definition(specs: &[BuildSpec], default_platform: &str) -> Result<String> {
+pub fn definition(specs: &[BuildSpec], default_platform: &str) -> Result<String> {
     let mut names = Vec::new();
     let mut targets = Map::new();
     for spec in specs {
         let platform = if spec.platform.is_empty() { default_platform } else { &spec.platform };
-        let mut file = bake(spec, platform, &Unread)?.file;
+        let mut file = bake(spec, platform, &Unread, "")?.file;
         let name = target_name(spec);
         let target = file["target"][&name].take();
         let mut target = target;
@@ -231,7 +260,7 @@ fn clean(path: &Path) -> PathBuf {
     out
 }
 
-fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<Bake> {
+fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource, output: &str) -> Result<Bake> {
     let build = &spec.build;
     let mut bake = Bake::default();
     let mut target = Map::new();
@@ -357,6 +386,7 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource) -> Result<
     }
     put("secret", json!(secrets));
     let output = match (several, spec.push) {
+        _ if !output.is_empty() => output.to_owned(),
         (true, push) => format!("type=image,push={push}"),
         (false, true) => "type=registry".to_owned(),
         (false, false) => "type=docker".to_owned(),
@@ -398,7 +428,7 @@ mod tests {
         spec.labels.insert("l".into(), "v".into());
         spec.secrets.insert("s".into(), FileContent::Environment { variable: "TOKEN".into() });
         spec.secrets.insert("f".into(), FileContent::File { path: "/key".into() });
-        let bake = bake(&spec, "linux/amd64", &Contents).expect("a bake file");
+        let bake = bake(&spec, "linux/amd64", &Contents, "").expect("a bake file");
         assert_eq!(
             bake.file,
             json!({"group": {"default": {"targets": ["we_b"]}}, "target": {"we_b": {
