@@ -28,6 +28,7 @@ mod progress;
 mod registries;
 mod remote;
 mod saved_plan;
+mod service_unit;
 mod session;
 mod signals;
 mod size_format;

@@ -66,7 +66,7 @@ pub use crate::build::BuildSettings;
 use crate::core::Core;
 pub use crate::core::Settings;
 pub use crate::logger::logger_main;
-pub use crate::supervisor::{settings_of, supervisor_main};
+pub use crate::supervisor::{Manner, settings_of, supervisor_main};
 
 /// The hidden first argument under which the product's binary is the log process:
 /// `compose __containerd-logger ...` calls [`logger_main`] with what follows it.

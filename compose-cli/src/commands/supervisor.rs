@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use runtime_containerd::Containerd;
+use runtime_containerd::{Containerd, Manner};
 
 use crate::context::{Context, block_on};
 use crate::invocation::ExitStatus;
@@ -22,6 +22,10 @@ pub(crate) struct Arguments {
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum Action {
+    /// Let systemd run it, from now on and at every start of the machine
+    Install(crate::service_unit::Arguments),
+    /// Take the service away; containers go on
+    Uninstall(crate::service_unit::Arguments),
     /// Run in the foreground, as a service of the system does
     Run,
     /// Say whether it runs, and what it looks after
@@ -36,8 +40,11 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     match &arguments.action {
         Action::Run => {
             log_to_stderr();
-            Ok(ExitStatus(runtime_containerd::supervisor_main(&settings, true)))
+            let notify = context.environment.get("NOTIFY_SOCKET").map(str::to_owned);
+            Ok(ExitStatus(runtime_containerd::supervisor_main(&settings, &Manner::Service { notify })))
         }
+        Action::Install(arguments) => crate::service_unit::install(context, &settings, arguments),
+        Action::Uninstall(arguments) => crate::service_unit::uninstall(context, &settings, arguments),
         Action::Status => block_on(async {
             match Containerd::connect(settings).await?.supervisor_status().await? {
                 Some(text) => {
@@ -69,7 +76,7 @@ fn log_to_stderr() {
 pub(crate) fn started_on_demand(arguments: &[String]) -> ExitCode {
     log_to_stderr();
     let code = match arguments.first().and_then(|argument| runtime_containerd::settings_of(argument)) {
-        Some(settings) => runtime_containerd::supervisor_main(&settings, false),
+        Some(settings) => runtime_containerd::supervisor_main(&settings, &Manner::OnDemand),
         None => 2,
     };
     ExitCode::from(u8::try_from(code).unwrap_or(1))

@@ -225,6 +225,10 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     if detached {
         let intent = if arguments.no_start { Intent::Create(up) } else { Intent::Up(up) };
         let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
+        let restarts = scene.project.services.values().any(|service| !matches!(service.restart.as_str(), "" | "no"));
+        if restarts && scene.runtime.describe().engine == "containerd" {
+            crate::service_unit::hint(context, &crate::engine::containerd_settings(context)?);
+        }
         return Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS });
     }
     let shown = shown_services(&scene.project, arguments)?;

@@ -15,7 +15,7 @@ use containerd_client::services::v1::Container;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::Supervisor;
+use super::{Manner, Supervisor};
 use crate::client::local;
 use crate::core::{Core, FileLock, Settings, private_directory};
 use crate::record::{DESIRED, RUNNING, STARTING, STOPPING, label};
@@ -46,8 +46,9 @@ fn socket(settings: &Settings) -> PathBuf {
 }
 
 impl Place {
-    /// Takes it; `None` if another process holds it.
-    pub(super) async fn take(settings: &Settings) -> Result<Option<Self>> {
+    /// Takes it; `None` if another process holds it. A service has the one that a command started
+    /// end: it does the same, and better.
+    pub(super) async fn take(settings: &Settings, service: bool) -> Result<Option<Self>> {
         let name = format!("{}.lock", settings.namespace);
         let directory = directory(settings);
         private_directory(&directory)?;
@@ -56,8 +57,12 @@ impl Place {
             if let Some(lock) = FileLock::try_take(&directory.join(&name))? {
                 return Ok(Some(Self { socket: socket(settings), _lock: lock }));
             }
-            if UnixStream::connect(socket(settings)).await.is_ok() {
-                break;
+            if let Ok(mut other) = UnixStream::connect(socket(settings)).await {
+                if !service {
+                    break;
+                }
+                // It may end before it has read this.
+                let _ = other.write_all(b"stop\n").await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -85,10 +90,26 @@ impl Drop for Place {
 }
 
 /// Tells whoever started us that we listen: a line on standard output, and systemd's datagram.
-pub(super) fn say_ready() {
+pub(super) fn say_ready(manner: &Manner) {
     use std::io::Write;
+    if let Manner::Service { notify: Some(socket) } = manner
+        && let Err(error) = notify(socket)
+    {
+        tracing::warn!(socket, %error, "telling the service manager");
+    }
     let mut output = std::io::stdout();
     let _ = output.write_all(b"ready\n").and_then(|()| output.flush());
+}
+
+/// One datagram, as `sd_notify(3)` describes it; a name that begins with `@` is abstract.
+fn notify(socket: &str) -> std::io::Result<()> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let address = match socket.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(socket)?,
+    };
+    UnixDatagram::unbound()?.send_to_addr(b"READY=1", &address).map(drop)
 }
 
 /// Answers until the process ends.

@@ -44,10 +44,22 @@ const IDLE: Duration = Duration::from_secs(3);
 /// Probes that run at the same time.
 const PROBES: usize = 16;
 
-/// The supervisor's `main`. `stay`: it is a service of the system and does not end by itself.
-/// Returns the exit code.
+/// Who runs the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// A command started it; it ends when there is nothing to look after.
+    OnDemand,
+    /// It is a service of the system and stays.
+    Service {
+        /// The socket of the service manager that is told when it is ready (`NOTIFY_SOCKET`).
+        notify: Option<String>,
+    },
+}
+
+/// The supervisor's `main`. Returns the exit code.
 #[must_use]
-pub fn supervisor_main(settings: &Settings, stay: bool) -> i32 {
+pub fn supervisor_main(settings: &Settings, manner: &Manner) -> i32 {
+    let stay = *manner != Manner::OnDemand;
     if !stay {
         // Started by a command: what ends its terminal must not end us.
         let _ = rustix::process::setsid();
@@ -59,7 +71,7 @@ pub fn supervisor_main(settings: &Settings, stay: bool) -> i32 {
         .thread_stack_size(512 * 1024)
         .build();
     let Ok(runtime) = runtime else { return 1 };
-    match runtime.block_on(run(settings, stay)) {
+    match runtime.block_on(run(settings, manner)) {
         Ok(()) => 0,
         Err(error) => {
             tracing::error!(%error, "the supervisor ends");
@@ -98,8 +110,9 @@ struct State {
     booting: BTreeSet<String>,
 }
 
-async fn run(settings: &Settings, stay: bool) -> Result<()> {
-    let Some(place) = doorbell::Place::take(settings).await? else {
+async fn run(settings: &Settings, manner: &Manner) -> Result<()> {
+    let stay = *manner != Manner::OnDemand;
+    let Some(place) = doorbell::Place::take(settings, stay).await? else {
         tracing::info!("another supervisor is there already");
         return Ok(());
     };
@@ -117,7 +130,7 @@ async fn run(settings: &Settings, stay: bool) -> Result<()> {
     let _ = supervisor.core.hosted.set(Arc::downgrade(&supervisor));
     let listener = place.open()?;
     let bell = tokio::spawn(doorbell::answer(Arc::clone(&supervisor), listener));
-    doorbell::say_ready();
+    doorbell::say_ready(manner);
     tracing::info!(namespace = supervisor.core.client.namespace(), "the supervisor is there");
     let ended = tokio::select! {
         ended = supervisor.watch(stay) => ended,

@@ -6,7 +6,7 @@ fn main() -> std::process::ExitCode {
         Some((first, rest)) if first == runtime_containerd::LOGGER_ARGUMENT => runtime_containerd::logger_main(rest),
         Some((first, rest)) if first == runtime_containerd::SUPERVISOR_ARGUMENT => {
             match rest.first().and_then(|argument| runtime_containerd::settings_of(argument)) {
-                Some(settings) => runtime_containerd::supervisor_main(&settings, false),
+                Some(settings) => runtime_containerd::supervisor_main(&settings, &runtime_containerd::Manner::OnDemand),
                 None => 2,
             }
         }
