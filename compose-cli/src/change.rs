@@ -163,7 +163,7 @@ pub(crate) fn print_notes(context: &Context<'_>, plan: &Plan) {
             Note::Orphans { containers } => context.output.warning(&format!(
                 "Found orphan containers ({}) for this project. If you removed or renamed this service in your compose file, \
                  you can run this command with the --remove-orphans flag to clean it up.",
-                format_args!("[{}]", containers.join(" "))
+                containers.join(", ")
             )),
             Note::Warning { text, place } => match place {
                 Some(place) => context.output.warning(&format!("{text} ({place})")),
@@ -198,6 +198,7 @@ pub(crate) async fn carry_out(
     interrupts: &mut Interrupts,
     watcher: &mut dyn Watcher,
 ) -> anyhow::Result<Changed> {
+    parallel(context)?;
     let title = if manner.title.is_empty() { intent.verb().to_owned() } else { manner.title.clone() };
     let mut display = Display::new(context.output, &title, context.options.dry_run);
     display.quiet_pull = manner.quiet_pull;

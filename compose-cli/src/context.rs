@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use compose_model::Project;
 use compose_model::names::{ProjectName, ServiceName};
+use compose_model::project::Service;
 use compose_planner::Observed;
 use compose_runtime::Runtime;
 use compose_runtime::port::ObserveQuery;
@@ -53,17 +54,26 @@ pub(crate) struct Wanted {
     pub(crate) images: bool,
     /// The verb of a change, for the lock; empty for a look.
     pub(crate) change: &'static str,
+    /// Where the project was named by `-p` or `COMPOSE_PROJECT_NAME`, a service that is not there is
+    /// told and taken for one without containers, as the reference does silently.
+    pub(crate) forgives: bool,
 }
 
 impl Wanted {
     /// Containers only.
-    pub(crate) const CONTAINERS: Self = Self { networks: false, volumes: false, images: false, change: "" };
+    pub(crate) const CONTAINERS: Self =
+        Self { networks: false, volumes: false, images: false, change: "", forgives: false };
     /// Everything.
-    pub(crate) const ALL: Self = Self { networks: true, volumes: true, images: true, change: "" };
+    pub(crate) const ALL: Self = Self { networks: true, volumes: true, images: true, change: "", forgives: false };
 
     /// The same, for a change.
     pub(crate) const fn to(self, verb: &'static str) -> Self {
         Self { change: verb, ..self }
+    }
+
+    /// The same, where a service that is not there is no error for a project that was named.
+    pub(crate) const fn forgiving(self) -> Self {
+        Self { forgives: true, ..self }
     }
 }
 
@@ -135,12 +145,19 @@ impl<'a> Context<'a> {
         }
         let observed = runtime.observe(&query).await?;
         let from_files = loaded.is_ok();
-        let project = loaded.unwrap_or_else(|name| compose_planner::project_from_observed(&observed, &name));
-        if !from_files {
-            let known = |service: &String| project.services.contains_key(service.as_str());
-            if let Some(unknown) = services.iter().find(|service| !known(service)) {
-                return Err(no_such_service(unknown));
+        let mut project = loaded.unwrap_or_else(|name| compose_planner::project_from_observed(&observed, &name));
+        let named = !from_files || self.environment.get("COMPOSE_PROJECT_NAME").is_some();
+        if named && wanted.forgives {
+            for name in services {
+                if check_services(&project, std::slice::from_ref(name)).is_err() {
+                    self.output.warning(&format!("no such service: {name}"));
+                    let service = Service { name: name.as_str().into(), ..Service::default() };
+                    project.services.insert(service.name.clone(), service);
+                }
             }
+        }
+        if !from_files {
+            check_services(&project, services)?;
         }
         Ok(Scene { project, runtime, observed, from_files, lock })
     }

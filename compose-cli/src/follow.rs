@@ -73,6 +73,8 @@ pub(crate) enum Notice {
 enum Order {
     /// Names that are about to be attached to; opens the view.
     Attach(Vec<String>),
+    /// A line of a hook that runs in the container of this name.
+    Say(String, String),
     /// These are about to be removed: nothing of them counts any more.
     Forget(Vec<ContainerId>),
     /// Nothing further will be started: the end of all is the end. So many containers were
@@ -137,6 +139,11 @@ impl Follower {
     /// Prints `Attaching to ...` and lets output through.
     pub(crate) fn attach(&self, names: Vec<String>) {
         let _ = self.orders.send(Order::Attach(names));
+    }
+
+    /// Writes a line of a hook among those of the containers.
+    pub(crate) fn say(&self, name: &str, line: &str) {
+        let _ = self.orders.send(Order::Say(name.to_owned(), line.to_owned()));
     }
 
     /// Leaves out containers that are about to be replaced or removed.
@@ -243,6 +250,10 @@ impl Following {
                 biased;
                 order = orders.recv(), if !orders_ended => match order {
                     Some(Order::Attach(names)) => self.attach(&names)?,
+                    Some(Order::Say(name, line)) => {
+                        self.view.hook_line(&name, &line, self.writer.buffer(Channel::Stdout, false));
+                        self.writer.flush()?;
+                    }
                     Some(Order::Forget(ids)) => {
                         for id in ids {
                             self.followed.remove(&id);

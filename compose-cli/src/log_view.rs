@@ -86,6 +86,19 @@ impl LogView {
         out.push(b'\n');
     }
 
+    /// Appends a line of a hook that runs in a container, as `web-1 ->  | text`.
+    pub(crate) fn hook_line(&self, name: &str, line: &str, out: &mut Vec<u8>) {
+        if self.style.prefix {
+            let name = format!("{name} ->");
+            let padding = self.width.saturating_sub(name.chars().count());
+            out.extend_from_slice(name.as_bytes());
+            out.resize(out.len() + padding, b' ');
+            out.extend_from_slice(b"  | ");
+        }
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
+    }
+
     /// Appends `web-1 exited with code 0` to `out`.
     pub(crate) fn exit_line(&self, source: SourceId, code: i64, out: &mut Vec<u8>) {
         if self.style.colour {

@@ -77,8 +77,7 @@ impl Output {
             Some(other) => anyhow::bail!("unknown value {other:?} for --ansi: use never, always or auto"),
         };
         let progress = match options.progress.as_deref() {
-            None | Some("" | "auto") if ansi == Ansi::Always => ProgressMode::Terminal,
-            None | Some("" | "auto") if ansi == Ansi::Auto && stderr_terminal => ProgressMode::Terminal,
+            None | Some("" | "auto") if ansi != Ansi::Never && stderr_terminal => ProgressMode::Terminal,
             None | Some("" | "auto") => ProgressMode::Plain,
             Some("tty") if ansi == Ansi::Never => {
                 anyhow::bail!("can't use --progress tty while ANSI support is disabled")
@@ -186,6 +185,11 @@ impl Output {
     /// line otherwise, a JSON object with `--progress json`.
     pub(crate) fn warning(&self, text: &str) {
         self.log("warning", text);
+    }
+
+    /// A remark in the form of a warning.
+    pub(crate) fn info(&self, text: &str) {
+        self.log("info", text);
     }
 
     fn log(&self, level: &str, text: &str) {

@@ -70,6 +70,9 @@ pub(crate) fn changed_contents(
     service: &Service,
     container: &Container,
 ) -> Option<(OnChange, Reason)> {
+    if lower::lacks_content(world, service) {
+        return None;
+    }
     let mut recorded = hashes::parse_groups(container.contents.as_ref()?);
     recorded.extend(container.delivered.clone());
     let watched = lower::on_change(world, service).ok()?;

@@ -81,6 +81,17 @@ pub enum PlanError {
         /// Where it is written the second time.
         place: Option<Place>,
     },
+    /// A one-off is to have the name of a container that is there.
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". You have to remove (or \
+         rename) that container to be able to reuse that name."
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The identity of the container that has it.
+        holder: String,
+    },
     /// The dependencies of services form a cycle.
     #[error("dependency cycle detected: {}", .path.join(" -> "))]
     DependencyCycle {
@@ -126,10 +137,12 @@ pub enum PlanError {
         service: ServiceName,
     },
     /// A service shares a namespace with one that has no container and gets none.
-    #[error("service {:?} needs a container of service {:?}, which has none{}", .service.as_str(), .other.as_str(), at(.place.as_ref()))]
+    #[error("service {:?} cannot share {what} with service {}: container missing{}", .service.as_str(), .other.as_str(), at(.place.as_ref()))]
     NoContainerToShare {
         /// The service.
         service: ServiceName,
+        /// What is shared: `volume`, `network namespace`.
+        what: &'static str,
         /// The service whose container it needs.
         other: ServiceName,
         /// Where it is asked for.

@@ -206,6 +206,9 @@ pub enum Op {
         service: ServiceName,
         /// The command.
         hook: Box<HookSpec>,
+        /// A failure is reported and does not fail the plan (`pre_stop` of one that is replaced).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        optional: bool,
     },
     /// Wait for a `pre_start` container's end and remove it if it ended with 0.
     FinishHook {
@@ -311,7 +314,10 @@ impl Op {
     pub const fn is_optional(&self) -> bool {
         matches!(
             self,
-            Self::Pull { optional: true, .. } | Self::Push { optional: true, .. } | Self::Await { required: false, .. }
+            Self::Pull { optional: true, .. }
+                | Self::Push { optional: true, .. }
+                | Self::RunHook { optional: true, .. }
+                | Self::Await { required: false, .. }
         )
     }
 

@@ -323,6 +323,9 @@ pub enum MountSource {
         subpath: String,
         /// Labels of a volume that the mount itself makes.
         labels: StringMap,
+        /// `z` or `Z` of the short form.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        selinux: String,
     },
     /// A volume without a name; `carried` names the one taken over from a replaced container.
     Anonymous { carried: Option<VolumeName>, nocopy: bool, subpath: String, labels: StringMap },

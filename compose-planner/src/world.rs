@@ -21,7 +21,8 @@ pub(crate) struct World<'a> {
     pub(crate) hooks: Vec<&'a Container>,
     /// Containers of `run`.
     pub(crate) one_offs: Vec<&'a Container>,
-    separator: &'static str,
+    /// Between the parts of names: `-`, or `_` in compatibility mode.
+    pub(crate) separator: &'static str,
 }
 
 impl<'a> World<'a> {

@@ -143,7 +143,7 @@ impl Core {
                 prepared.bind(source, target, &[bind, propagation, mode]);
                 prepared.points.push(point("bind", None, source));
             }
-            MountSource::Volume { name, nocopy, subpath, labels } => {
+            MountSource::Volume { name, nocopy, subpath, labels, .. } => {
                 let wanted = Description { labels: labels.clone(), ..Description::default() };
                 let (_, description, data) = self.ensure_volume(name.as_str(), &wanted)?;
                 prepared.points.push(point("volume", Some(name.as_str()), &data));

@@ -245,7 +245,7 @@ on_daemons! {
         };
         let mut wanted = spec("shop-web-1", &["sh", "-c", "cat /data/seed; echo row >> /data/rows; cat /data/rows /bound/file; (echo x > /bound/file) 2>/dev/null || echo read-only"]);
         wanted.mounts = vec![
-            mount("/data", false, MountSource::Volume { name: "shop_data".into(), nocopy: false, subpath: String::new(), labels: Default::default() }),
+            mount("/data", false, MountSource::Volume { name: "shop_data".into(), nocopy: false, subpath: String::new(), labels: Default::default(), selinux: String::new() }),
             mount("/bound", true, MountSource::Bind { path: bound.display().to_string(), create_host_path: false, propagation: String::new(), recursive: String::new(), selinux: String::new() }),
         ];
         assert_eq!(run(place, &wanted).await.0.matches("row\n").count(), 1);

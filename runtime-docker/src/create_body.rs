@@ -401,13 +401,8 @@ fn bind_text(mount: &MountSpec) -> Option<String> {
             options.extend([selinux.as_str(), propagation.as_str()].into_iter().filter(|option| !option.is_empty()));
             path.as_str()
         }
-        MountSource::Volume { name, nocopy, subpath, labels } if subpath.is_empty() && labels.is_empty() => {
-            if *nocopy {
-                options.push("nocopy");
-            }
-            name.as_str()
-        }
-        MountSource::Anonymous { carried: Some(name), nocopy, subpath, .. } if subpath.is_empty() => {
+        MountSource::Volume { name, nocopy, subpath, labels, selinux } if subpath.is_empty() && labels.is_empty() => {
+            options.extend(Some(selinux.as_str()).filter(|option| !option.is_empty()));
             if *nocopy {
                 options.push("nocopy");
             }
@@ -447,7 +442,7 @@ fn mount_object(mount: &MountSpec, version: ApiVersion) -> models::Mount {
             };
             object.bind_options = Some(options).filter(|options| *options != models::MountBindOptions::default());
         }
-        MountSource::Volume { name, nocopy, subpath, labels } => {
+        MountSource::Volume { name, nocopy, subpath, labels, .. } => {
             object.typ = Some(models::MountType::VOLUME);
             object.source = Some(name.as_str().to_owned());
             object.volume_options = volume(*nocopy, subpath, labels);

@@ -259,6 +259,7 @@ async fn volumes_keep_their_data_and_mounts_reach_the_process(bench: Arc<Bench>)
         nocopy: true,
         subpath: String::new(),
         labels: Default::default(),
+        selinux: String::new(),
     };
     let mut write = bench.spec("write", "echo kept > /data/f; echo host > /made/f; touch /once/x; df /mem | tail -1 | awk '{print $2}'; echo no > /made/ro/f");
     write.mounts = vec![

@@ -241,7 +241,7 @@ fn prepare<'a>(
             let news = bulletin.watch(&wait.container);
             Box::pin(async move { wait.run(news).await.into() })
         }
-        Op::RunHook { container, service, hook } => {
+        Op::RunHook { container, service, hook, .. } => {
             let container = known.resolve(container)?;
             Box::pin(async move { Ending::from(run_hook(context, id, &container, service, hook).await) })
         }

@@ -1,6 +1,7 @@
 //! Services that an external program provides instead of a container.
 //!
-//! The program is `docker-TYPE` in a directory of CLI plugins, or `TYPE` in the path. It is called
+//! The program is `docker-TYPE` in a directory of CLI plugins, or `TYPE` in the path; a type with a
+//! slash is a path, seen from the project's directory. It is called
 //! as `PROGRAM compose --project-name=P VERB --OPTION=VALUE ... SERVICE` and speaks JSON lines on
 //! its standard output: `info` and `debug` are progress, `error` is its failure, `setenv` gives a
 //! variable to dependents as `SERVICE_KEY`, `rawsetenv` as `KEY`. What it can be asked is first
@@ -72,7 +73,7 @@ async fn talk(
     verb: &str,
 ) -> Result<Vec<(String, String)>> {
     let kind = &provider.kind;
-    if kind == "compose" || kind.is_empty() || kind.contains('/') {
+    if kind == "compose" || kind.is_empty() {
         return Err(RuntimeError::Invalid {
             message: format!("provider:{service} '{kind}' is not a valid provider type"),
         });
@@ -83,6 +84,8 @@ async fn talk(
         "up" => metadata.up.parameters,
         _ => metadata.down.parameters,
     });
+    // One that declares none is asked as one that says nothing.
+    let parameters = parameters.filter(|parameters| !parameters.is_empty());
     if let Some(missing) = parameters
         .iter()
         .flatten()
@@ -142,6 +145,9 @@ async fn talk(
 }
 
 fn find(context: Context<'_>, kind: &str) -> PathBuf {
+    if kind.contains('/') {
+        return context.providers.working_directory.join(kind);
+    }
     let plugin = format!("docker-{kind}");
     let directories = &context.providers.plugin_directories;
     let found = directories.iter().map(|directory| directory.join(&plugin)).find(|path| path.is_file());

@@ -28,6 +28,12 @@ const DOUBT: Duration = Duration::from_secs(5);
 /// How long a container without health check has to stay up to count as ready. One that ends at
 /// once is up for a moment too; the reference looks half a second after the start.
 const SETTLE: Duration = Duration::from_millis(500);
+/// How many restarts of a container without health check, during a wait, are a crash loop: engines
+/// wait twice as long before each, so this takes some three seconds.
+const RESTARTS: i64 = 5;
+/// As [`RESTARTS`] where a health check says when it is up: some 25 seconds, since such containers
+/// may be written to fail until what they need is there.
+const RESTARTS_WITH_CHECK: i64 = 8;
 /// Longest time that is spent on collecting evidence of a failure.
 const EVIDENCE: Duration = Duration::from_secs(3);
 /// Log lines shown with a failure.
@@ -125,6 +131,7 @@ impl Wait<'_> {
         let deadline = self.within.and_then(|within| began.checked_add(within));
         let mut last_health = None;
         let mut settled = None;
+        let mut restarts_before = None;
         loop {
             let inspection = match self.context.runtime.containers().inspect(&self.container).await {
                 Ok(inspection) => inspection,
@@ -140,6 +147,11 @@ impl Wait<'_> {
                 let end = patience.and_then(|patience| began.checked_add(patience)).into_iter().chain(deadline).min();
                 let left = end.map(|end| end.saturating_duration_since(Instant::now()));
                 self.context.progress(self.id, Progress::Health { health: inspection.health, left });
+            }
+            let restarts = inspection.restart_count - *restarts_before.get_or_insert(inspection.restart_count);
+            if let Some(message) = crash_loop(self.until, self.name, &inspection, restarts) {
+                let message = if self.required { message } else { optional(self.service, &message) };
+                return Err(self.trouble(message, &inspection).await);
             }
             match judge(self.until, self.name, self.service, &inspection) {
                 Verdict::Reached => return Ok(Completion::Done),
@@ -166,7 +178,13 @@ impl Wait<'_> {
                 () = tokio::time::sleep(pause) => {}
                 () = at(deadline) => {
                     let seconds = self.within.unwrap_or_default().as_secs_f64();
-                    let message = format!("application not healthy after {seconds}s");
+                    let message = match self.until {
+                        Until::Ready { .. } => format!("application not healthy after {seconds}s"),
+                        _ => format!(
+                            "timeout waiting for dependencies: service {:?} is not there after {seconds}s",
+                            self.service.as_str()
+                        ),
+                    };
                     return Err(self.trouble(message, &inspection).await);
                 }
             }
@@ -239,6 +257,19 @@ fn judge(until: Until, name: &ContainerName, service: &ServiceName, seen: &Inspe
     }
 }
 
+/// The message on a container that its restart policy starts again and again.
+fn crash_loop(until: Until, name: &ContainerName, seen: &Inspection, restarts: i64) -> Option<String> {
+    let limit = if seen.has_healthcheck { RESTARTS_WITH_CHECK } else { RESTARTS };
+    let waits = matches!(until, Until::Ready { .. } | Until::Healthy);
+    let loops = waits && restarts >= limit && seen.state == State::Restarting;
+    loops.then(|| {
+        format!(
+            "container {name} keeps restarting: exited ({}) {restarts} times while it was waited for",
+            seen.exit_code
+        )
+    })
+}
+
 fn healthy(seen: &Inspection, message: impl FnOnce() -> String) -> Verdict {
     match seen.health {
         Health::Healthy => Verdict::Reached,
@@ -266,7 +297,7 @@ pub(crate) async fn evidence(runtime: &dyn Runtime, container: &str) -> Evidence
 }
 
 async fn gather(runtime: &dyn Runtime, container: &str, name: &str, seen: &Inspection) -> Evidence {
-    let ended = matches!(seen.state, State::Exited | State::Dead);
+    let ended = matches!(seen.state, State::Exited | State::Dead | State::Restarting);
     Evidence {
         container: name.to_owned(),
         exit_code: ended.then_some(seen.exit_code),
@@ -302,6 +333,23 @@ mod tests {
             exit_code,
             ..Inspection::default()
         }
+    }
+
+    #[test]
+    fn a_crash_loop_is_told_from_a_few_restarts() {
+        let told = |until, check: Option<Health>, state, restarts| {
+            crash_loop(until, &"P-x-1".into(), &seen(state, check, 3), restarts)
+        };
+        let ready = Until::Ready { allow_exit: false };
+        assert_eq!(told(ready, None, State::Restarting, 4), None);
+        assert_eq!(told(ready, None, State::Running, 9), None);
+        assert_eq!(told(Until::Completed, None, State::Restarting, 9), None);
+        assert_eq!(told(Until::Healthy, Some(Health::Starting), State::Restarting, 5), None);
+        assert_eq!(
+            told(ready, None, State::Restarting, 5).as_deref(),
+            Some("container P-x-1 keeps restarting: exited (3) 5 times while it was waited for")
+        );
+        assert!(told(ready, Some(Health::Starting), State::Restarting, 8).is_some());
     }
 
     #[test]

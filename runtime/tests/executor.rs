@@ -131,6 +131,7 @@ fn shop() -> Plan {
             nocopy: false,
             subpath: String::new(),
             labels: BTreeMap::new(),
+            selinux: String::new(),
         },
         place: None,
     };
@@ -660,6 +661,7 @@ fn hook(moment: &str, command: &str) -> Op {
             working_dir: String::new(),
             environment: BTreeMap::new(),
         }),
+        optional: false,
     }
 }
 

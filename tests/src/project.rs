@@ -156,6 +156,11 @@ impl Project {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes a variable that was set before away for further runs.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(set, _)| set != name);
+    }
+
     /// Runs the program: `compose ARGUMENTS` in the project's folder.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use compose_planner::Intent;
 use compose_planner::intent::{Down, RemoveImages};
 
 use crate::change::{Manner, Nobody, carry_out};
-use crate::context::{Context, Wanted, names};
+use crate::context::{Context, Wanted, check_services, names};
 use crate::invocation::ExitStatus;
 use crate::signals::Interrupts;
 
@@ -42,11 +42,25 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         Some(other) => bail!("invalid value for --rmi: {other:?}"),
     };
     let mut interrupts = Interrupts::listen()?;
-    let wanted = Wanted { networks: true, volumes: arguments.volumes, images: images.is_some(), change: "down" };
+    let wanted =
+        Wanted { networks: true, volumes: arguments.volumes, images: images.is_some(), change: "down", forgives: true };
     let mut scene = context.scene(&arguments.services, wanted).await?;
     let (remove_orphans, ignore_orphans) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
+    check_services(&scene.project, &arguments.services)?;
+    // Where none of those named has anything that could go, the networks of the others stay too.
+    let provided = |name: &str| scene.project.services.get(name).is_some_and(|service| service.provider.is_some());
+    let observed = &scene.observed.containers;
+    let there = |name: &&String| observed.iter().any(|one| one.service.as_str() == name.as_str()) || provided(name);
+    let services: Vec<String> = arguments.services.iter().filter(there).cloned().collect();
+    if services.is_empty() && !arguments.services.is_empty() {
+        let names = arguments.services.join(" ");
+        context
+            .output
+            .info(&format!("Any of the services [{names}] not running in project {:?}", scene.project.name.as_str()));
+        return Ok(ExitStatus::SUCCESS);
+    }
     let intent = Intent::Down(Down {
-        services: names(&arguments.services),
+        services: names(&services),
         volumes: arguments.volumes,
         remove_orphans,
         ignore_orphans,

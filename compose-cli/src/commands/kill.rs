@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let mut interrupts = Interrupts::listen()?;
-    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("kill")).await?;
+    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("kill").forgiving()).await?;
     let (remove_orphans, _) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
     let intent =
         Intent::Kill(Kill { services: names(&arguments.services), signal: arguments.signal.clone(), remove_orphans });

@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     if arguments.index > 0 && arguments.services.len() != 1 {
         bail!("--index requires one service to be selected");
     }
-    let scene = context.scene(&arguments.services, Wanted::CONTAINERS).await?;
+    let scene = context.scene(&arguments.services, Wanted::CONTAINERS.forgiving()).await?;
     if scene.from_files {
         check_services(&scene.project, &arguments.services)?;
     }

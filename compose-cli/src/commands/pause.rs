@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let mut interrupts = Interrupts::listen()?;
-    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("pause")).await?;
+    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("pause").forgiving()).await?;
     let intent = Intent::Pause(Services { services: names(&arguments.services) });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
     Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })

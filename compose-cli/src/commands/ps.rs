@@ -55,7 +55,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
             None => bail!("arguments to --filter should be in form KEY=VAL"),
         }
     }
-    let scene = context.scene(&arguments.services, Wanted::CONTAINERS).await?;
+    let scene = context.scene(&arguments.services, Wanted::CONTAINERS.forgiving()).await?;
     if scene.from_files {
         check_services(&scene.project, &arguments.services)?;
     }

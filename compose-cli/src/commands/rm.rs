@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let mut interrupts = Interrupts::listen()?;
-    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("rm")).await?;
+    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("rm").forgiving()).await?;
     let intent = Intent::Remove(Remove {
         services: names(&arguments.services),
         stop: arguments.stop,

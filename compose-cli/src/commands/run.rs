@@ -126,7 +126,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let service = service(context, &scene.project, arguments, name, command)?;
     let slug = slug()?;
     let (remove_orphans, ignore_orphans) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
-    let interactive = arguments.interactive && !arguments.detach;
+    let interactive = arguments.interactive;
     let intent = Intent::RunOnce(Box::new(RunOnce {
         service,
         name: arguments.name.clone().unwrap_or_default(),

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let mut interrupts = Interrupts::listen()?;
-    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("stop")).await?;
+    let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("stop").forgiving()).await?;
     let intent =
         Intent::Stop(Stop { services: names(&arguments.services), timeout: crate::flags::seconds(arguments.timeout) });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;

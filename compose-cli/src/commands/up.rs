@@ -1,6 +1,6 @@
 //! `up`: make the project as the file says, start it, and follow its output.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -10,7 +10,7 @@ use compose_model::names::ServiceName;
 use compose_planner::intent::{Kill, Recreate, Stop, Up};
 use compose_planner::{Intent, Note, Op, OpId, Plan, Target};
 use compose_runtime::Event;
-use compose_runtime::event::Completion;
+use compose_runtime::event::{Completion, Progress};
 use compose_runtime::port::LogOptions;
 
 use crate::change::{Manner, Nobody, Watcher, carry_out};
@@ -183,7 +183,7 @@ pub(crate) fn intent(context: &Context<'_>, project: &Project, arguments: &Argum
         renew_anonymous_volumes: arguments.renew_anon_volumes,
         scale: crate::flags::scale(project, &arguments.scale)?,
         timeout: crate::flags::seconds(arguments.timeout),
-        wait: arguments.wait || arguments.wait_timeout.is_some(),
+        wait: arguments.wait,
         wait_timeout: crate::flags::seconds(arguments.wait_timeout),
         rerun_jobs: arguments.rerun_jobs,
         keep_completed_jobs: arguments.keep_jobs || crate::flags::is_true(context, project, "COMPOSE_KEEP_JOBS"),
@@ -223,11 +223,16 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     };
     let detached = arguments.detach || up.wait || arguments.no_start || context.options.dry_run;
     if detached {
-        let intent = if arguments.no_start { Intent::Create(up) } else { Intent::Up(up) };
+        // What is attached to cannot be shown without being done: the reference ends here too.
+        let in_front = context.options.dry_run && !(arguments.detach || up.wait || arguments.no_start);
+        let intent = if arguments.no_start || in_front { Intent::Create(up) } else { Intent::Up(up) };
         let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
         let restarts = scene.project.services.values().any(|service| !matches!(service.restart.as_str(), "" | "no"));
         if restarts && scene.runtime.describe().engine == "containerd" {
             crate::service_unit::hint(context, &crate::engine::containerd_settings(context)?);
+        }
+        if in_front {
+            context.output.line("end of 'compose up' output, interactive run is not supported in dry-run mode")?;
         }
         return Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS });
     }
@@ -357,7 +362,7 @@ fn watch_options(context: &Context<'_>, scene: &Scene, arguments: &Arguments, up
 /// Services whose output is shown.
 fn shown_services(project: &Project, arguments: &Arguments) -> anyhow::Result<Vec<ServiceName>> {
     let selected = with_dependencies(project, &arguments.services);
-    for service in arguments.attach.iter().chain(&arguments.no_attach) {
+    for service in &arguments.attach {
         if !selected.contains(service.as_str()) {
             bail!("cannot attach to services not included in up: {service}");
         }
@@ -402,6 +407,8 @@ struct Attached {
     follower: Follower,
     shown: Vec<ServiceName>,
     tracked: Vec<ServiceName>,
+    /// Those whose end is the command's.
+    awaited: Vec<ServiceName>,
     project: String,
     names: BTreeSet<String>,
     opened: bool,
@@ -411,6 +418,8 @@ struct Attached {
     starts: BTreeSet<OpId>,
     /// How many of them have started a container.
     started: usize,
+    /// Hooks whose output is shown, with the short name of the container that they run in.
+    hooks: BTreeMap<OpId, String>,
 }
 
 impl Attached {
@@ -432,9 +441,15 @@ impl Attached {
             control: !context.output.no_control_characters(),
             apart: true,
         };
+        // With some chosen, the command ends when these have; what may end it early counts all the same.
+        let chosen = !arguments.attach.is_empty() || !arguments.no_attach.is_empty();
+        let stops = arguments.abort_on_container_exit
+            || arguments.abort_on_container_failure
+            || arguments.exit_code_from.is_some();
+        let awaited = if chosen && !stops && !shown.is_empty() { shown.clone() } else { tracked.clone() };
         let audience = Audience {
             project: scene.project.name.clone(),
-            tracked: Some(tracked.clone()),
+            tracked: Some(awaited.clone()),
             shown: Some(shown.clone()),
             number: None,
         };
@@ -453,6 +468,7 @@ impl Attached {
             follower,
             shown,
             tracked,
+            awaited,
             project: scene.project.name.to_string(),
             names: BTreeSet::new(),
             opened: false,
@@ -460,6 +476,7 @@ impl Attached {
             ended: Vec::new(),
             starts: BTreeSet::new(),
             started: 0,
+            hooks: BTreeMap::new(),
         })
     }
 
@@ -501,7 +518,7 @@ impl Attached {
         let timeout = crate::flags::seconds(arguments.timeout);
         let stop = Intent::Stop(Stop { services: self.tracked.clone(), timeout });
         let manner = Manner { urgent: code.is_none(), among_logs: true, ..Manner::default() };
-        let stopped = carry_out(context, scene, stop, &manner, interrupts, &mut Nobody).await;
+        let stopped = carry_out(context, scene, stop, &manner, interrupts, &mut self).await;
         if stopped.as_ref().is_ok_and(|changed| changed.interrupted) {
             scene.observed = scene.runtime.observe(&crate::context::query(&scene.project, Wanted::CONTAINERS)).await?;
             let kill = Intent::Kill(Kill {
@@ -536,8 +553,14 @@ impl Watcher for Attached {
         self.follower.forget(going.collect());
         let wordings = wording::of_plan(plan);
         for step in &plan.steps {
+            if let (Op::RunHook { container, .. }, Some(service)) = (&step.op, &step.service)
+                && self.shown.contains(service)
+            {
+                let name = short_name(container.name().as_str(), &self.project, service.as_str(), None);
+                self.hooks.insert(step.id.clone(), name);
+            }
             let (Op::Start { .. }, Some(service)) = (&step.op, &step.service) else { continue };
-            if self.shown.contains(service) || self.tracked.contains(service) {
+            if self.shown.contains(service) || self.awaited.contains(service) {
                 self.starts.insert(step.id.clone());
             }
             if self.shown.contains(service)
@@ -560,6 +583,11 @@ impl Watcher for Attached {
     fn event(&mut self, event: &Event) {
         if self.turn.comes_with(event) {
             self.open();
+        }
+        if let Event::Progress { id, progress: Progress::Output(line) } = event
+            && let Some(name) = self.hooks.get(id)
+        {
+            self.follower.say(name, line.trim_end());
         }
         if let Event::Done { id, how: Completion::Done } = event
             && self.starts.contains(id)

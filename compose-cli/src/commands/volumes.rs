@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 
 /// Lists the volumes of the project.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
-    let scene = context.scene(&arguments.services, Wanted::CONTAINERS).await?;
+    let scene = context.scene(&arguments.services, Wanted::CONTAINERS.forgiving()).await?;
     if scene.from_files {
         check_services(&scene.project, &arguments.services)?;
     }

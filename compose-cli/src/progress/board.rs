@@ -110,6 +110,12 @@ impl Board {
                 Note::LeftAlone { container, running: true, .. } => {
                     Line::new(format!("Container {container}"), Status::Done, "Running", "")
                 }
+                // What the reference says of one that is still already.
+                Note::LeftAlone { container, running: false, .. } if plan.verb == "stop" => {
+                    let resource = format!("Container {container}");
+                    lines.push(self.apply(Line::new(resource.clone(), Status::Working, "Stopping", ""), now));
+                    Line::new(resource, Status::Done, "Stopped", "")
+                }
                 Note::Skipped { what, why } => Line::new(what.clone(), Status::Warning, "Skipped", why),
                 _ => continue,
             };
@@ -159,13 +165,21 @@ impl Board {
             *ahead = ahead.saturating_sub(1);
         }
         let Some(line) = self.line_of(event, &wording) else { return Vec::new() };
+        let mut lines = Vec::new();
+        if wording.tells_stop && matches!(event, Event::Started { .. }) {
+            lines.push(Line::new(wording.resource.clone(), Status::Working, "Stopping", ""));
+            lines.push(Line::new(wording.resource.clone(), Status::Done, "Stopped", ""));
+        }
         let line = self.apply(line, now);
         if let Event::Progress { progress: Progress::Health { left, .. }, .. } = event
             && let Some(row) = self.rows.get_mut(&line.resource)
         {
             row.deadline = left.and_then(|left| now.checked_add(left));
         }
-        if line.live_only { Vec::new() } else { vec![line] }
+        if !line.live_only {
+            lines.push(line);
+        }
+        lines
     }
 
     fn line_of(&mut self, event: &Event, wording: &Wording) -> Option<Line> {
@@ -226,6 +240,9 @@ impl Board {
                     let (done, all) = row.layers.values().fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
                     Line { amount: Some((done, all)), ..live(transfer.status.clone()) }
                 }
+            }
+            Progress::Output(text) if wording.speaks => {
+                Line::new(resource.clone(), Status::Working, text.trim_end(), "")
             }
             Progress::Output(text) => live(text.trim_end().to_owned()),
             Progress::Health { health, .. } => live(

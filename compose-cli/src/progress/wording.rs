@@ -1,8 +1,9 @@
 //! Which resource a step is about, and the words of the reference for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compose_planner::op::Until;
+use compose_planner::plan::Step;
 use compose_planner::{Op, OpId, Plan, Reason, Target};
 
 /// What a step looks like to the user.
@@ -18,6 +19,10 @@ pub(crate) struct Wording {
     pub(crate) reason: String,
     /// What the live display shows beside the resource while a silent step works on it.
     pub(crate) detail: String,
+    /// What it says is told line by line.
+    pub(crate) speaks: bool,
+    /// A removal without a stop before it: the reference tells of both, whatever state it found.
+    pub(crate) tells_stop: bool,
 }
 
 /// The wording of every step of a plan.
@@ -31,7 +36,27 @@ pub(crate) fn of_plan(plan: &Plan) -> BTreeMap<OpId, Wording> {
             _ => None,
         })
         .collect();
-    plan.steps.iter().map(|step| (step.id.clone(), of_step(&step.id, &step.op, &step.because, &renamed))).collect()
+    let stopped: BTreeSet<&Target> = plan
+        .steps
+        .iter()
+        .filter_map(|step| match &step.op {
+            Op::Stop { container, .. } => Some(container),
+            _ => None,
+        })
+        .collect();
+    let wording = |step: &Step| {
+        let tells_stop = match &step.op {
+            Op::RemoveContainer { container, .. } => {
+                let down =
+                    step.because == Reason::Orphan || step.because == Reason::Requested { by: "down".to_owned() };
+                down && !stopped.contains(container)
+            }
+            _ => false,
+        };
+        let speaks = matches!(step.op, Op::RunProvider { .. });
+        Wording { tells_stop, speaks, ..of_step(&step.id, &step.op, &step.because, &renamed) }
+    };
+    plan.steps.iter().map(|step| (step.id.clone(), wording(step))).collect()
 }
 
 fn of_step(id: &OpId, op: &Op, because: &Reason, renamed: &BTreeMap<&OpId, &str>) -> Wording {
@@ -47,14 +72,14 @@ fn of_step(id: &OpId, op: &Op, because: &Reason, renamed: &BTreeMap<&OpId, &str>
         working,
         done,
         reason: told(because),
-        detail: String::new(),
+        ..Wording::default()
     };
     let silent = |resource: String, detail: &str| Wording { resource, detail: detail.to_owned(), ..Wording::default() };
     match op {
         Op::Pull { image, .. } => loud(format!("Image {image}"), "Pulling", "Pulled"),
         Op::Push { image, .. } => loud(format!("Image {image}"), "Pushing", "Pushed"),
         Op::Build { spec } => loud(format!("Image {}", spec.image), "Building", "Built"),
-        Op::RemoveImage { image } => loud(format!("Image {image}"), "Removing", "Removed"),
+        Op::RemoveImage { image } => loud(format!("Image {}", with_tag(image.as_str())), "Removing", "Removed"),
         Op::CreateNetwork { spec } => loud(format!("Network {}", spec.name), "Creating", "Created"),
         Op::RemoveNetwork { name, .. } => loud(format!("Network {name}"), "Removing", "Removed"),
         Op::CreateVolume { spec } => loud(format!("Volume {}", spec.name), "Creating", "Created"),
@@ -108,9 +133,15 @@ fn of_step(id: &OpId, op: &Op, because: &Reason, renamed: &BTreeMap<&OpId, &str>
                 "down" => ("Removing", "Removed"),
                 _ => ("Stopping", "Stopped"),
             };
-            loud(format!("provider:{service}"), working, done)
+            loud(service.to_string(), working, done)
         }
     }
+}
+
+/// The name with the tag that it means.
+fn with_tag(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    if last.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
 }
 
 /// Reasons that tell the user something beyond the verb.

@@ -21,7 +21,7 @@ use crate::spec::{
 use crate::world::World;
 
 pub(crate) use labels::{hashed_service, image_volume_digest};
-pub(crate) use mounts::{Watched, files, on_change};
+pub(crate) use mounts::{Watched, files, is_anonymous, lacks_content, on_change};
 pub(crate) use networking::endpoint;
 
 /// The replicas that a service has when all is done, by number.
@@ -344,6 +344,12 @@ fn peer(
     peers.get(other).and_then(|list| list.first()).map(|peer| peer.target.clone()).ok_or_else(|| {
         PlanError::NoContainerToShare {
             service: service.name.clone(),
+            what: match attribute {
+                "volumes_from" => "volume",
+                "ipc" => "IPC namespace",
+                "pid" => "PID namespace",
+                _ => "network namespace",
+            },
             other: other.into(),
             place: world.place(&service.name, attribute),
         }

@@ -61,6 +61,19 @@ pub(crate) fn files(world: &World<'_>, service: &Service) -> Result<Vec<FileSpec
     Ok(files)
 }
 
+/// Whether a variable that a config or secret of the service comes from is not set now: what runs with
+/// an earlier value must not be replaced by something that cannot start.
+pub(crate) fn lacks_content(world: &World<'_>, service: &Service) -> bool {
+    let mut lacks = false;
+    let read = each_file(world, service, |File { secret, reference, object, .. }| {
+        let kind = if secret { ContentKind::Secret } else { ContentKind::Config };
+        lacks |= !object.environment.is_empty()
+            && !world.project.environment.contains_key(&object.environment)
+            && !world.observed.contents.contains_key(&kind.key(&reference.source));
+    });
+    lacks || read.is_err()
+}
+
 /// What a change of each config and secret of the service does, by `config.NAME` and `secret.NAME`;
 /// where one is referred to twice, the stronger counts.
 pub(crate) fn on_change(world: &World<'_>, service: &Service) -> Result<BTreeMap<String, Watched>, PlanError> {
@@ -237,7 +250,8 @@ fn source(
                 });
             }
             let name = world.volume_name(&mount.source.as_str().into());
-            MountSource::Volume { name: name.into(), nocopy, subpath, labels }
+            let selinux = mount.bind.as_ref().map(|bind| bind.selinux.clone()).unwrap_or_default();
+            MountSource::Volume { name: name.into(), nocopy, subpath, labels, selinux }
         }
     })
 }
@@ -260,7 +274,8 @@ fn carry_image_volumes(
         if there.kind != "volume" || taken.contains(&there.target) {
             continue;
         }
-        let anonymous = is_anonymous(volume.as_str());
+        // What came with another container is that one's to give again.
+        let anonymous = is_anonymous(volume.as_str()) && service.volumes_from.is_empty();
         if declared.is_some_and(|paths| paths.contains(&there.target)) || anonymous {
             mounts.push(MountSpec {
                 target: there.target.clone(),
@@ -279,6 +294,6 @@ fn carry_image_volumes(
 }
 
 /// Engines name anonymous volumes with 64 hex digits.
-fn is_anonymous(name: &str) -> bool {
+pub(crate) fn is_anonymous(name: &str) -> bool {
     name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -66,15 +66,15 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, down: &Down) -> Result<
     if down.remove_orphans && down.services.is_empty() {
         last.extend(one_offs(world, draft, down, &mut gone));
     }
-    for removed in
-        orphans::plan(world, draft, down.remove_orphans && down.services.is_empty(), down.ignore_orphans, down.timeout)
-    {
+    for removed in orphans::plan(world, draft, down.remove_orphans && down.services.is_empty(), true, down.timeout) {
         gone.insert(removed.container.to_string());
         last.push(removed.remove);
     }
     resources(world, draft, down, &scope, &because, &last, &gone);
-    if draft.is_empty() && world.project.services.is_empty() {
-        draft.warn(format!("No resource found to remove for project {:?}.", world.project.name.as_str()));
+    let own = |container: &Container| container.project.as_ref() == Some(&world.project.name);
+    let nothing = draft.is_empty() && !world.observed.containers.iter().any(own);
+    if nothing && world.project.services.is_empty() {
+        draft.warn(format!("Warning: No resource found to remove for project {:?}.", world.project.name.as_str()));
     }
     Ok(())
 }

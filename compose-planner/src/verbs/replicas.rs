@@ -8,7 +8,7 @@ use compose_model::project::Service;
 use crate::differ;
 use crate::drift;
 use crate::intent::Recreate;
-use crate::lower::Peers;
+use crate::lower::{self, Peers};
 use crate::observed::{Container, State};
 use crate::reason::Reason;
 use crate::world::{World, short_id, state_text};
@@ -57,6 +57,8 @@ pub(crate) struct Terms<'t> {
     pub(crate) wanted: usize,
     /// Networks that this plan replaces.
     pub(crate) networks: &'t BTreeSet<NetworkName>,
+    /// Anonymous volumes are to be fresh.
+    pub(crate) renew_anonymous_volumes: bool,
     /// Volumes that this plan replaces.
     pub(crate) volumes: &'t BTreeSet<VolumeName>,
     /// Services whose container is replaced by this plan.
@@ -195,6 +197,12 @@ pub(crate) fn on_replaced_network(container: &Container, networks: &BTreeSet<Net
     container.networks.keys().any(|name| networks.contains(name))
 }
 
+/// Whether a volume without a name of the user's is mounted.
+fn has_anonymous_volume(container: &Container) -> bool {
+    let mut volumes = container.mounts.iter().filter_map(|mount| mount.volume.as_ref());
+    volumes.any(|volume| lower::is_anonymous(volume.as_str()))
+}
+
 fn fate<'a>(
     terms: &Terms<'_>,
     parent: Option<&ServiceName>,
@@ -214,7 +222,11 @@ fn fate<'a>(
             .stale
             .clone()
             .or_else(|| group.drift.clone())
-            .or_else(|| parent.map(|parent| Reason::DependencyReplaced { service: parent.to_string() })),
+            .or_else(|| parent.map(|parent| Reason::DependencyReplaced { service: parent.to_string() }))
+            .or_else(|| {
+                let renewed = terms.renew_anonymous_volumes && !terms.dependency && has_anonymous_volume(current);
+                renewed.then(|| Reason::Requested { by: "--renew-anon-volumes".to_owned() })
+            }),
     };
     if let Some(pending) = group.pending {
         // Finish what is still wanted, take away what is not.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use compose_model::names::ServiceName;
+use compose_model::project::Condition;
 
-use super::stopping;
+use super::{starts, stopping};
 use crate::draft::Draft;
 use crate::error::PlanError;
 use crate::intent::Restart;
@@ -44,12 +45,20 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, restart: &Restart) -> R
     let mut done: BTreeMap<ServiceName, Vec<OpId>> = BTreeMap::new();
     for name in &scope {
         let (Some(service), Some(reason)) = (world.service(name), because.get(name)) else { continue };
-        let before: Vec<OpId> = select::dependencies(world.project, service)
-            .keys()
-            .filter_map(|needed| done.get(needed))
-            .flatten()
-            .cloned()
-            .collect();
+        let mut before: Vec<OpId> = Vec::new();
+        for (needed, terms) in select::dependencies(world.project, service) {
+            let Some(restarted) = done.get(&needed) else { continue };
+            before.extend(restarted.iter().cloned());
+            if terms.condition == Condition::ServiceStarted {
+                continue;
+            }
+            for container in world.replicas(&needed) {
+                let (label, target) = (label_of(container), existing(container));
+                let wait = starts::await_step(draft, name, &needed, &terms, &label, target, None);
+                draft.after_all(&wait, restarted);
+                before.push(wait);
+            }
+        }
         let mut own = Vec::new();
         for container in world.replicas(name) {
             let label = label_of(container);
@@ -64,6 +73,7 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, restart: &Restart) -> R
                     container: existing(container),
                     service: name.clone(),
                     hook: Box::new(lower::exec_hook(moment, index, hook)),
+                    optional: false,
                 };
                 draft.add(id.clone(), op, reason.clone(), Some(name));
                 draft.after_all(&id, last.iter());

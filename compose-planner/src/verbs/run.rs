@@ -49,12 +49,14 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
     starts::plan(&mut state, true)?;
     let name = if !run.name.is_empty() {
         run.name.clone()
-    } else if !service.container_name.is_empty() {
-        service.container_name.clone()
     } else {
         let slug = run.slug.get(..12).unwrap_or(&run.slug);
-        format!("{}-{}-run-{slug}", world.project.name, service.name)
+        let separator = world.separator;
+        format!("{}{separator}{}{separator}run{separator}{slug}", world.project.name, service.name)
     };
+    if let Some(holder) = world.observed.containers.iter().find(|container| container.name.as_str() == name) {
+        return Err(PlanError::NameTaken { name, holder: holder.id.to_string() });
+    }
     let role = Role::OneOff { slug: &run.slug, use_aliases: run.use_aliases };
     let mut spec = lower::container(world, &state.peers, service, ContainerName::from(name.as_str()), role)?;
     spec.restart = RestartPolicy::No;
@@ -64,20 +66,22 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
     spec.stdin_once = run.interactive;
     let label = format!("{}.run", service.name);
     let because = Reason::Requested { by: "run".to_owned() };
-    let needs = state.needs_of(service, &spec);
-    let spec = state.with_coming_image(service, spec);
-    let create = OpId::new("create", &label);
-    let before = up::create_steps(world, state.draft, create.clone(), spec, None, &because, &needs);
-    let target = Target::MadeBy { op: create, name: name.into() };
     let mut waits = Vec::new();
     if !run.no_dependencies {
         for (needed, terms) in select::dependencies(world.project, service) {
             waits.extend(state.providers.get(&needed).cloned());
             for replica in state.replicas.get(&needed).into_iter().flatten() {
-                waits.extend(starts::wait_for(state.draft, &service.name, &needed, &terms, replica));
+                waits.extend(starts::wait_for(state.draft, &service.name, &needed, &terms, replica, None));
             }
         }
     }
+    // Not made before its turn: where a dependency fails, nothing is left behind.
+    let mut needs = state.needs_of(service, &spec);
+    needs.extend(waits.iter().cloned());
+    let spec = state.with_coming_image(service, spec);
+    let create = OpId::new("create", &label);
+    let before = up::create_steps(world, state.draft, create.clone(), spec, None, &because, &needs);
+    let target = Target::MadeBy { op: create, name: name.into() };
     let draft = state.draft;
     if run.start {
         let mut once = service.clone();

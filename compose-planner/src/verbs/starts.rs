@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use compose_model::names::ServiceName;
 use compose_model::project::{Condition, Dependency, Service};
+use compose_model::units::Duration;
 
 use super::stopping;
 use super::up::{Replica, Run};
@@ -166,7 +167,7 @@ fn waits(
             continue;
         }
         for replica in list {
-            before.extend(wait_for(run.draft, &service.name, &needed, &terms, replica));
+            before.extend(wait_for(run.draft, &service.name, &needed, &terms, replica, run.up.wait_timeout));
         }
     }
     before
@@ -179,6 +180,7 @@ pub(crate) fn wait_for(
     needed: &ServiceName,
     terms: &Dependency,
     replica: &Replica<'_>,
+    within: Option<Duration>,
 ) -> Vec<OpId> {
     if terms.condition == Condition::ServiceStarted {
         return replica.done.clone();
@@ -195,7 +197,7 @@ pub(crate) fn wait_for(
     if unmoved && terms.condition == Condition::ServiceHealthy && replica.there.is_some_and(healthy) {
         return Vec::new();
     }
-    let id = await_step(draft, dependent, needed, terms, &replica.label, replica.target.clone());
+    let id = await_step(draft, dependent, needed, terms, &replica.label, replica.target.clone(), within);
     draft.after_all(&id, &replica.done);
     vec![id]
 }
@@ -208,6 +210,7 @@ pub(crate) fn await_step(
     terms: &Dependency,
     label: &str,
     container: Target,
+    within: Option<Duration>,
 ) -> OpId {
     let word = match terms.condition {
         Condition::ServiceStarted => "started",
@@ -219,7 +222,7 @@ pub(crate) fn await_step(
         container,
         service: needed.clone(),
         until: Until::from(terms.condition),
-        within: None,
+        within,
         required: terms.required,
     };
     draft.add(
@@ -374,6 +377,7 @@ pub(crate) fn start_steps(
             container: target.clone(),
             service: service.name.clone(),
             hook: Box::new(lower::exec_hook("post_start", index, hook)),
+            optional: false,
         };
         draft.add(id.clone(), op, because.clone(), Some(&service.name));
         draft.after(&id, &last);

@@ -10,6 +10,9 @@ use crate::op::{Op, OpId};
 use crate::reason::Reason;
 use crate::world::existing;
 
+/// The end of the label of a container that another one takes the place of.
+pub(crate) const OLD: &str = ".old";
+
 /// How long a container gets before it is killed: the flag, else the service's grace period.
 pub(crate) fn timeout(flag: Option<Duration>, service: Option<&Service>) -> Option<Duration> {
     flag.or_else(|| service.and_then(|service| service.stop_grace_period))
@@ -37,6 +40,8 @@ pub(crate) fn stop(
                 container: existing(container),
                 service: container.service.clone(),
                 hook: Box::new(lower::exec_hook("pre_stop", index, hook)),
+                // The reference leaves them out there: none of them may keep a replacement from being made.
+                optional: label.ends_with(OLD),
             };
             let id = draft.add(
                 OpId::new("hook", format!("{label}.pre_stop.{index}")),

@@ -88,7 +88,7 @@ pub(crate) struct Run<'w, 'a> {
 /// Plans `up`, or `create` where `start` is false. Tells whether the rest has to be planned again
 /// once the images are there.
 pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, up: &Up, start: bool) -> Result<bool, PlanError> {
-    if world.project.services.is_empty() {
+    if world.project.services.is_empty() && !up.all_resources {
         return Err(PlanError::NoServiceSelected);
     }
     let names: Vec<ServiceName> = up.scale.keys().cloned().collect();
@@ -267,6 +267,7 @@ impl<'w, 'a> Run<'w, 'a> {
                 peers: &self.peers,
                 recreate: if named.contains(&name) { self.up.recreate } else { self.up.recreate_dependencies },
                 repair_drift: self.up.repair_drift,
+                renew_anonymous_volumes: self.up.renew_anonymous_volumes,
                 dependency: !named.contains(&name),
                 wanted: count,
                 networks: &networks,

@@ -28,6 +28,7 @@ mod lifecycle;
 mod logs;
 mod networks;
 mod one_offs;
+mod parity;
 mod plan;
 mod queries;
 mod recreate;
@@ -159,6 +160,7 @@ fn main() -> std::process::ExitCode {
         logs::CASES,
         networks::CASES,
         one_offs::CASES,
+        parity::CASES,
         plan::CASES,
         queries::CASES,
         recreate::CASES,

@@ -170,7 +170,7 @@ impl<'a> Run<'_, 'a> {
         because: &Reason,
         before: &[OpId],
     ) -> OpId {
-        let label = format!("{}.old", replica.label);
+        let label = format!("{}{}", replica.label, stopping::OLD);
         let (stop, remove) =
             stopping::stop_and_remove(self.draft, old, Some(service), &label, self.up.timeout, false, because);
         match &stop {
