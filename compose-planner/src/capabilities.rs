@@ -31,6 +31,9 @@ pub struct Capabilities {
     pub published_ports: bool,
     /// Named and anonymous volumes.
     pub volumes: bool,
+    /// Secrets that are copied are files in memory that are mounted: [`crate::spec::ContainerSpec::files`].
+    #[serde(default)]
+    pub secrets_in_memory: bool,
     /// Several `pause`/`unpause`.
     pub pause: bool,
     /// A volume's sub-path can be mounted (Docker API 1.45).
@@ -83,6 +86,7 @@ impl Capabilities {
             networks_at_create: true,
             build: true,
             build_refusal: String::new(),
+            secrets_in_memory: false,
             registry: true,
             health: true,
             restart_policies: true,

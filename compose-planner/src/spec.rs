@@ -79,7 +79,8 @@ pub struct ContainerSpec {
     pub tmpfs: Vec<String>,
     /// Containers whose volumes are mounted.
     pub volumes_from: Vec<VolumesFrom>,
-    /// Empty: secrets and configs are copied by [`crate::Op::CopyIn`] before each start.
+    /// Secrets for which the engine mounts files in memory; their content is copied by
+    /// [`crate::Op::CopyIn`] before each start, as for those that are not named here.
     pub files: Vec<FileSpec>,
     /// `host=address`.
     pub extra_hosts: Vec<String>,

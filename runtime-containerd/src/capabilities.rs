@@ -45,6 +45,7 @@ pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Cap
         rename: true,
         networks_at_create: true,
         build: false,
+        secrets_in_memory: true,
         build_refusal: crate::build::NO_BUILDER.to_owned(),
         registry: true,
         health: true,

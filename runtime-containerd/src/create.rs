@@ -33,6 +33,9 @@ struct RuncOptions {
     systemd_cgroup: bool,
 }
 
+/// Bytes that containerd allows a label with its key.
+const LABEL_LIMIT: usize = 4096;
+
 /// The containers whose namespaces one joins.
 struct Shared {
     pid_of: Option<String>,
@@ -239,9 +242,16 @@ impl Core {
             ("nerdctl/state-dir", self.data_directory(id).display().to_string()),
             ("nerdctl/networks", serde_json::to_string(&networks).unwrap_or_default()),
             ("nerdctl/extraHosts", serde_json::to_string(&spec.extra_hosts).unwrap_or_default()),
+            ("nerdctl/mounts", nerdctl_mounts(&record)),
+            ("nerdctl/anonymous-volumes", serde_json::to_string(&record.anonymous).unwrap_or_default()),
+            ("nerdctl/stop-timeout", record.stop_timeout.map(|seconds| seconds.to_string()).unwrap_or_default()),
+            ("nerdctl/pid-container", record.pid_of.clone().unwrap_or_default()),
             (DESIRED, "created".to_owned()),
         ] {
-            all.insert(key.to_owned(), value);
+            // What another tool would like to know must not be why a container cannot be made.
+            if !value.is_empty() && key.len() + value.len() <= LABEL_LIMIT {
+                all.insert(key.to_owned(), value);
+            }
         }
         all.extend(self.view_labels(&prepared.host_mounts));
         let options = RuncOptions { binary_name: String::new(), systemd_cgroup: host.systemd };
@@ -390,6 +400,17 @@ impl Core {
         self.set_labels(&found.id, &[(NAME, Some(to.to_owned()))]).await?;
         Ok(Outcome::Done)
     }
+}
+
+/// The mounts as nerdctl keeps them for its `inspect` and `ps --filter volume=`.
+fn nerdctl_mounts(record: &Record) -> String {
+    let mount = |point: &compose_planner::observed::MountPoint| {
+        serde_json::json!({
+            "Type": point.kind, "Name": point.volume.as_ref().map_or("", |name| name.as_str()), "Source": point.source,
+            "Destination": point.target, "Mode": "", "RW": true, "Propagation": "",
+        })
+    };
+    serde_json::Value::Array(record.mounts.iter().map(mount).collect()).to_string()
 }
 
 /// `10m`, `100k`, `1g`: powers of 1024, as dockerd reads them.

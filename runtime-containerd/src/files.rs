@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::client::local;
 use crate::core::Core;
-use crate::rootfs::{Bind, no_such_path, open_in};
+use crate::rootfs::{Bind, no_such_path, open_in, read_text};
 
 /// Bind mounts of the container's specification.
 fn binds(container: &Container) -> Vec<(Bind, bool)> {
@@ -53,6 +53,9 @@ impl Core {
                 .await
                 .map_err(|error| local("a container's files", error))?;
         }
+        if let Some(record) = crate::record::Record::of(&container) {
+            self.prepare_copy(&container.id, &record).await?;
+        }
         let binds = binds(&container);
         let mounts = self.snapshot_mounts(&container).await?;
         self.with_root(mounts, Vec::new(), move |root| {
@@ -74,8 +77,10 @@ impl Core {
         .await
     }
 
-    /// Unpacks an archive into a directory of the container.
-    pub(crate) async fn put_files(&self, name: &str, path: &str, archive: Reader) -> Result<()> {
+    /// Unpacks an archive into a directory of the container. With `copy_owner` everything becomes the
+    /// container's user's, where it has one, as with dockerd; else the archive says whose it is.
+    pub(crate) async fn put_files(&self, name: &str, path: &str, archive: Reader, copy_owner: bool) -> Result<()> {
+        let user = if copy_owner { self.find_own(name).await?.1.user } else { String::new() };
         let mut reader = tokio_util::io::SyncIoBridge::new(archive);
         let path = path.to_owned();
         self.in_container(name, move |root| {
@@ -83,10 +88,19 @@ impl Core {
                 open_in(&root, &path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|_| no_such_path(&path))?;
             let directory = File::from(directory);
             let failed = |error: std::io::Error| local(format!("copying into {path}"), error);
+            let owner = if user.is_empty() {
+                None
+            } else {
+                use std::os::fd::AsRawFd;
+                let root = PathBuf::from(format!("/proc/self/fd/{}", root.as_raw_fd()));
+                let (passwd, group) = (read_text(&root, "/etc/passwd")?, read_text(&root, "/etc/group")?);
+                let user = crate::users::resolve(&user, &[], &passwd, &group)?;
+                Some((user.uid, user.gid))
+            };
             let mut archive = tar::Archive::new(&mut reader);
             for entry in archive.entries().map_err(failed)? {
                 let mut entry = entry.map_err(failed)?;
-                unpack_entry(&root, &directory, &path, &mut entry).map_err(failed)?;
+                unpack_entry(&root, &directory, &path, &mut entry, owner).map_err(failed)?;
             }
             Ok(())
         })
@@ -177,6 +191,7 @@ fn unpack_entry(
     directory: &File,
     base: &str,
     entry: &mut tar::Entry<'_, impl Read>,
+    owner: Option<(u32, u32)>,
 ) -> std::io::Result<()> {
     let path = entry.path()?.into_owned();
     let mut parts: Vec<String> = Vec::new();
@@ -205,8 +220,7 @@ fn unpack_entry(
     let header = entry.header();
     let mode = Mode::from_raw_mode(header.mode()? & 0o7777);
     let number = |value: std::io::Result<u64>| value.ok().and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
-    // As with dockerd: the archive says whose they are.
-    let owner = (number(header.uid()), number(header.gid()));
+    let owner = owner.unwrap_or_else(|| (number(header.uid()), number(header.gid())));
     let (uid, gid) = (Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1)));
     match header.entry_type() {
         tar::EntryType::Directory => {
@@ -225,19 +239,10 @@ fn unpack_entry(
                 Err(error) => return Err(error.into()),
             }
             symlinkat(target.as_ref(), &parent, name.as_str())?;
+            rustix::fs::chownat(&parent, name.as_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         kind if kind.is_file() => {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let opened = openat2(&parent, name.as_str(), flags, mode, ResolveFlags::BENEATH);
-            let file = match opened {
-                // A link in the way is replaced, as dockerd does.
-                Err(rustix::io::Errno::LOOP) => {
-                    rustix::fs::unlinkat(&parent, name.as_str(), AtFlags::empty())?;
-                    openat2(&parent, name.as_str(), flags, mode, ResolveFlags::BENEATH)?
-                }
-                opened => opened?,
-            };
-            let mut file = File::from(file);
+            let mut file = writable(&parent, &name, mode)?;
             std::io::copy(entry, &mut file)?;
             file.flush()?;
             fchown(file.as_fd(), uid, gid)?;
@@ -246,6 +251,26 @@ fn unpack_entry(
         _ => {}
     }
     Ok(())
+}
+
+/// Opens a file for new content. A regular file stays the one that it is: it may be a mount. Anything
+/// else in the way (a link, a pipe, a device that the container made) is replaced and never opened.
+fn writable(parent: &OwnedFd, name: &str, mode: Mode) -> std::io::Result<File> {
+    use std::os::fd::AsRawFd;
+    let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match openat2(parent, name, look, Mode::empty(), ResolveFlags::BENEATH) {
+        Ok(found) => {
+            let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+            if kind == rustix::fs::FileType::RegularFile {
+                return File::options().write(true).truncate(true).open(format!("/proc/self/fd/{}", found.as_raw_fd()));
+            }
+            rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
+        }
+        Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let make = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(openat2(parent, name, make, mode, ResolveFlags::BENEATH)?))
 }
 
 /// Packs a file or a tree; links are packed as links.

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 use crate::client::{Client, local};
 use crate::core::{Core, private_directory};
 use crate::mounts::Prepared;
-use crate::record::Record;
 use crate::rootfs::{mount_all, open_in};
 
 /// See the module's head.
@@ -32,8 +31,8 @@ pub(crate) struct HostMount {
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
-    /// `/dev/shm` of a container whose IPC namespace others may join.
-    Memory { bytes: i64 },
+    /// Memory: `/dev/shm` of a container whose IPC namespace others may join, or its secrets.
+    Memory { bytes: i64, mode: u32 },
     /// A read-only snapshot.
     View { key: String },
     /// A path below a directory or below another of these mounts; links do not lead out of it.
@@ -115,7 +114,7 @@ impl Core {
             }));
         };
         if matches!(&spec.ipc, Namespace::Engine(mode) if mode == "shareable") {
-            let what = What::Memory { bytes: crate::oci::shm_bytes(spec) };
+            let what = What::Memory { bytes: crate::oci::shm_bytes(spec), mode: 0o1777 };
             prepared.host_mounts.push(HostMount { name: "shm".to_owned(), what });
             bind(prepared, self.shared_memory(id));
         }
@@ -133,9 +132,9 @@ impl Core {
     }
 
     /// Makes the mounts that are missing.
-    pub(crate) async fn ensure_host_mounts(&self, id: &str, record: &Record) -> Result<()> {
+    pub(crate) async fn ensure_host_mounts(&self, id: &str, mounts: &[HostMount]) -> Result<()> {
         let directory = self.host_mounts_directory(id);
-        for one in &record.host_mounts {
+        for one in mounts {
             let place = directory.join(&one.name);
             if is_mounted(&place) {
                 match one.what {
@@ -147,12 +146,12 @@ impl Core {
             private_directory(&directory)?;
             let failed = |error: rustix::io::Errno| local(place.display(), error);
             match &one.what {
-                What::Memory { bytes } => {
+                What::Memory { bytes, mode } => {
                     private_directory(&place)?;
-                    let data = std::ffi::CString::new(format!("mode=1777,size={bytes}"))
+                    let data = std::ffi::CString::new(format!("mode={mode:o},size={bytes}"))
                         .map_err(|error| local("mount options", error))?;
                     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-                    mount("shm", &place, "tmpfs", flags, data.as_c_str()).map_err(failed)?;
+                    mount("compose", &place, "tmpfs", flags, data.as_c_str()).map_err(failed)?;
                 }
                 What::View { key } => {
                     private_directory(&place)?;

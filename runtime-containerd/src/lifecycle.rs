@@ -22,8 +22,8 @@ use containerd_client::types::v1::Status;
 use crate::client::{LONG, existed, local, optional};
 use crate::core::{Core, FileLock, name_of, private_directory};
 use crate::record::{
-    BACKOFF, DESIRED, ERROR, EXIT_CODE, FINISHED, HEALTH, RESTARTING, RESTARTS, RUNNING, Record, STARTED, STARTING,
-    STOPPED, STOPPING, label,
+    BACKOFF, DESIRED, ERROR, EXIT_CODE, FINISHED, HEALTH, PORTS, RESTARTING, RESTARTS, RUNNING, Record, STARTED,
+    STARTING, STOPPED, STOPPING, label,
 };
 use crate::{LOGGER_ARGUMENT, netns, signal, time};
 
@@ -116,6 +116,7 @@ impl Core {
             (ERROR, None),
             (RESTARTING, None),
             (HEALTH, health),
+            (PORTS, nerdctl_ports(record)),
         ];
         self.set_labels(id, &changes).await
     }
@@ -143,8 +144,8 @@ impl Core {
     async fn start_task(&self, container: &Container, record: &mut Record) -> Result<()> {
         let id = container.id.as_str();
         private_directory(&self.state_directory(id))?;
+        self.ensure_host_mounts(id, &record.host_mounts).await?;
         self.restore_files(id, record)?;
-        self.ensure_host_mounts(id, record).await?;
         self.join_namespaces(container, record).await?;
         match record.network_mode.as_str() {
             "host" => {}
@@ -440,6 +441,18 @@ impl Core {
             }),
         }
     }
+}
+
+/// The published ports as nerdctl shows them.
+fn nerdctl_ports(record: &Record) -> Option<String> {
+    let port = |port: &compose_planner::observed::PublishedPort| {
+        serde_json::json!({
+            "HostPort": port.published, "ContainerPort": port.target, "Protocol": port.protocol, "HostIP": port.host_ip,
+        })
+    };
+    let all: Vec<_> = record.published.iter().filter(|port| port.published != 0).map(port).collect();
+    // A label holds 4096 bytes with its key.
+    (!all.is_empty()).then(|| serde_json::Value::Array(all).to_string()).filter(|text| text.len() < 4000)
 }
 
 /// The wait before the last restart.

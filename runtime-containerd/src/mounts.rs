@@ -8,17 +8,21 @@ use std::path::{Path, PathBuf};
 
 use compose_model::names::VolumeName;
 use compose_planner::observed::MountPoint;
-use compose_planner::spec::{ContainerSpec, FileContent, MountSource, MountSpec, NetworkMode};
+use compose_planner::spec::{ContainerSpec, FileContent, FileSpec, MountSource, MountSpec, NetworkMode};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use serde_json::{Value, json};
 
 use crate::client::{Client, local, unsupported};
-use crate::core::{Core, private_directory};
-use crate::host_mounts::HostMount;
+use crate::core::Core;
+use crate::host_mounts::{HostMount, What};
 use crate::image::ImageDefaults;
 use crate::record::Record;
 use crate::volumes::Description;
+
+/// The mount with a container's secrets, and what it may hold at most.
+const SECRETS: &str = "secrets";
+const SECRETS_LIMIT: i64 = 64 * 1024 * 1024;
 
 /// What the mounts of a container come to.
 #[derive(Default)]
@@ -114,7 +118,7 @@ impl Core {
                 self.prepare_mount(&mut prepared, id, &mount)?;
             }
         }
-        self.prepare_files(&mut prepared, id, spec)?;
+        self.prepare_files(&mut prepared, id, spec).await?;
         Ok(prepared)
     }
 
@@ -200,7 +204,7 @@ impl Core {
     }
 
     /// The files that the container finds beside its image: names, resolver, secrets, configs.
-    fn prepare_files(&self, prepared: &mut Prepared, id: &str, spec: &ContainerSpec) -> Result<()> {
+    async fn prepare_files(&self, prepared: &mut Prepared, id: &str, spec: &ContainerSpec) -> Result<()> {
         let taken: BTreeSet<String> =
             prepared.mounts.iter().map(|mount| mount["destination"].as_str().unwrap_or_default().to_owned()).collect();
         let directory = self.data_directory(id);
@@ -214,28 +218,47 @@ impl Core {
         if spec.files.is_empty() {
             return Ok(());
         }
-        // Content is copied in once the container is created; it never touches a disk, and goes
-        // with the container's state directory.
-        let files = self.state_directory(id).join("files");
-        private_directory(&files)?;
+        // Content is copied in once the container is created; it never touches a disk.
+        let memory = HostMount { name: SECRETS.to_owned(), what: What::Memory { bytes: SECRETS_LIMIT, mode: 0o700 } };
+        self.ensure_host_mounts(id, std::slice::from_ref(&memory)).await?;
+        prepared.host_mounts.push(memory);
+        self.make_files(id, &spec.files)?;
         for (index, file) in spec.files.iter().enumerate() {
-            let path = files.join(index.to_string());
-            std::fs::write(&path, []).map_err(|error| local(path.display(), error))?;
+            let path = self.file_path(id, index);
             prepared.bind(&path, &file.target, &["bind", "rprivate", "rw"]);
         }
         Ok(())
     }
 
+    fn file_path(&self, id: &str, index: usize) -> PathBuf {
+        self.host_mounts_directory(id).join(SECRETS).join(index.to_string())
+    }
+
+    /// Makes the files that content is copied into, where they are missing.
+    fn make_files(&self, id: &str, files: &[FileSpec]) -> Result<()> {
+        for index in 0..files.len() {
+            let path = self.file_path(id, index);
+            let made = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+            made.map_err(|error| local(path.display(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes ready what files of a container that does not run are copied into: a reboot may have
+    /// taken it.
+    pub(crate) async fn prepare_copy(&self, id: &str, record: &Record) -> Result<()> {
+        self.ensure_host_mounts(id, &record.host_mounts).await?;
+        self.make_files(id, &record.files)
+    }
+
     /// Writes the copied files again that a reboot has taken. Those of a container that is started
     /// for the first time are there: whoever created it has filled them.
     pub(crate) fn restore_files(&self, id: &str, record: &Record) -> Result<()> {
-        let directory = self.state_directory(id).join("files");
         for (index, file) in record.files.iter().enumerate() {
-            let path = directory.join(index.to_string());
+            let path = self.file_path(id, index);
             if path.exists() {
                 continue;
             }
-            private_directory(&directory)?;
             let content = match &file.content {
                 FileContent::File { path } => std::fs::read(path).map_err(|error| local(path, error))?,
                 FileContent::Inline { text } => text.clone().into_bytes(),
@@ -252,7 +275,7 @@ impl Core {
             let failed = |error: std::io::Error| local(path.display(), error);
             let owner = |text: &str| text.parse::<u32>().unwrap_or(0);
             // Made under another name: a file with half its content would count as filled.
-            let unfinished = directory.join(format!("{index}.new"));
+            let unfinished = path.with_extension("new");
             let mut made = std::fs::OpenOptions::new()
                 .write(true)
                 .create(true)

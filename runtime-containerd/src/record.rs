@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// The container's name; nerdctl reads it too.
 pub(crate) const NAME: &str = "nerdctl/name";
+/// The published ports while the container runs, for nerdctl.
+pub(crate) const PORTS: &str = "nerdctl/ports";
 /// Prefix of nerdctl's labels.
 pub(crate) const NERDCTL: &str = "nerdctl/";
 /// Prefix of the labels that hold the state of a container.

@@ -82,8 +82,8 @@ impl Streams for Core {
         self.follow_events(query).await
     }
 
-    async fn put_archive(&self, container: &str, path: &str, archive: Reader, _copy_owner: bool) -> Result<()> {
-        self.put_files(container, path, archive).await
+    async fn put_archive(&self, container: &str, path: &str, archive: Reader, copy_owner: bool) -> Result<()> {
+        self.put_files(container, path, archive, copy_owner).await
     }
 
     async fn get_archive(&self, container: &str, path: &str) -> Result<Reader> {

@@ -15,6 +15,7 @@ pub(crate) fn of(version: ApiVersion, engine_version: &str) -> Capabilities {
         networks_at_create: since(44),
         build: true,
         build_refusal: String::new(),
+        secrets_in_memory: false,
         registry: true,
         health: true,
         restart_policies: true,

@@ -66,6 +66,11 @@ pub(crate) fn container(
     };
     let (network_mode, networks) = networking::networks(world, peers, service, &known_as, role)?;
     let mounts = mounts::mounts(world, service, role)?;
+    let mut files = Vec::new();
+    if world.capabilities.secrets_in_memory {
+        files = mounts::files(world, service)?;
+        files.retain(|file| file.secret);
+    }
     let known_image = world.image(&image);
     let (hashed, late) = hashed_service(world, peers, service);
     let labels = labels::labels(world, service, &hashed, late, role, known_image);
@@ -137,6 +142,7 @@ pub(crate) fn container(
         device_requests: resources::device_requests(service),
         use_api_socket: service.use_api_socket,
         image,
+        files,
         ..ContainerSpec::default()
     };
     // The name is no part of the hash.

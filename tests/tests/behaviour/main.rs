@@ -11,6 +11,7 @@ mod chapter_commands;
 mod clients;
 mod configuration;
 mod confinement;
+mod containerd_machine;
 mod containerd_restart;
 mod contents;
 mod dependencies;
@@ -66,6 +67,8 @@ pub enum Needs {
     PrivateEngine,
     /// A containerd of its own, which it stops.
     PrivateContainerd,
+    /// A containerd: what is done here that dockerd does elsewhere.
+    Containerd,
     /// None: what happens before an engine is spoken to. Runs once.
     Once,
     /// What only a Docker engine has, as each case says.
@@ -105,6 +108,7 @@ impl Needs {
                 Some("COMPOSE_TEST_BUILDKIT is not set")
             }
             Self::Registry if !Registry::is_possible() => Some("needs the program `docker-registry`"),
+            Self::Containerd if engine.is_docker() => Some("is about what dockerd does by itself"),
             Self::PrivateContainerd if engine.is_docker() => Some("stops a private containerd"),
             Self::Docker if !engine.is_docker() => Some("is about what only Docker engines have"),
             Self::Reference if !engine.is_docker() => Some("the reference drives Docker engines only"),
@@ -143,6 +147,7 @@ fn main() -> std::process::ExitCode {
         clients::CASES,
         confinement::CASES,
         configuration::CASES,
+        containerd_machine::CASES,
         containerd_restart::CASES,
         contents::CASES,
         dependencies::CASES,
