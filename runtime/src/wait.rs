@@ -44,6 +44,8 @@ const LOG_LINES: u64 = 20;
 pub(crate) struct News {
     /// There is no (longer an) event stream: look from time to time.
     silent: bool,
+    /// The last event said that it is healthy.
+    healthy: bool,
 }
 
 /// Hands the engine's events to the waits that they concern. Owned by the executor's loop.
@@ -73,7 +75,10 @@ impl Bulletin {
     /// The news of one container.
     pub(crate) fn watch(&mut self, container: &str) -> watch::Receiver<News> {
         let silent = self.stream.is_none();
-        let board = self.boards.entry(container.to_owned()).or_insert_with(|| watch::Sender::new(News { silent }));
+        let board = self
+            .boards
+            .entry(container.to_owned())
+            .or_insert_with(|| watch::Sender::new(News { silent, healthy: false }));
         let mut receiver = board.subscribe();
         receiver.mark_unchanged();
         receiver
@@ -84,9 +89,10 @@ impl Bulletin {
         let Some(stream) = &mut self.stream else { return std::future::pending().await };
         match stream.next().await {
             Some(Ok(event)) if tells_something(&event.action) => {
+                let healthy = event.action == "health_status: healthy";
                 for key in [event.container.as_str(), event.name.as_str()] {
                     if let Some(board) = self.boards.get(key) {
-                        board.send_replace(News { silent: false });
+                        board.send_replace(News { silent: false, healthy });
                     }
                 }
             }
@@ -97,7 +103,7 @@ impl Bulletin {
                 }
                 self.stream = None;
                 for board in self.boards.values() {
-                    board.send_replace(News { silent: true });
+                    board.send_replace(News { silent: true, healthy: false });
                 }
             }
         }
@@ -174,7 +180,14 @@ impl Wait<'_> {
             };
             tokio::select! {
                 // The sender is in the loop that drives this future.
-                _ = news.changed() => {}
+                _ = news.changed() => {
+                    // The engine has just said what another look could only repeat.
+                    let asks = matches!(self.until, Until::Healthy | Until::Ready { .. });
+                    let watched = inspection.has_healthcheck && inspection.state == State::Running;
+                    if asks && watched && news.borrow().healthy {
+                        return Ok(Completion::Done);
+                    }
+                }
                 () = tokio::time::sleep(pause) => {}
                 () = at(deadline) => {
                     let seconds = self.within.unwrap_or_default().as_secs_f64();

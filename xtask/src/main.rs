@@ -56,10 +56,11 @@ Jobs:
   kill-test [--engine NAME]... [--rounds N] [-- FILTER...]
                       kill every command after each of its changes, and N times at
                       random moments; the next one has to put things right
-  bench [--engine [NAME]] [--turns N] [--only SECTION]...
+  bench [--engine [NAME]] [--turns N] [--only SECTION]... [--soak N]
                       compare speed and memory with the reference, and on an engine
                       with a client that makes only unavoidable calls; sections:
-                      reading planner lifecycle chains
+                      reading planner lifecycle chains;
+                      --soak N instead makes N rounds of up and down on a busy machine
   help                this text
 
 Environment:

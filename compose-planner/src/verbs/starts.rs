@@ -249,6 +249,11 @@ fn pre_start(
     }
     let mut last: Vec<OpId> = Vec::new();
     for (index, hook) in service.pre_start.iter().enumerate() {
+        if !hook.service.env_file.is_empty() {
+            // Its content is no part of the definition that the hash covers; the reference ignores it.
+            run.draft
+                .warn(format!("services.{}.pre_start[{index}]: env_file is not read; use environment", service.name));
+        }
         let targets: Vec<&Replica<'_>> =
             if hook.per_replica { list.iter().collect() } else { list.iter().take(1).collect() };
         for replica in targets {

@@ -21,7 +21,7 @@ use compose_tests::engine::setting;
 use compose_tests::{CaseResult, Engine, Project, Proxy, eventually};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use plans::{PLANS, Plan};
+use plans::Plan;
 use state::State;
 
 /// Longest time that a command may take.
@@ -36,15 +36,16 @@ fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let engines: Vec<Engine> = Engine::all().into_iter().filter(Engine::is_docker).collect();
     let mut trials = Vec::new();
-    for plan in PLANS {
+    for plan in plans::all() {
+        let plan = std::sync::Arc::new(plan);
         if engines.is_empty() {
             let trial = Trial::test(format!("no engine::{}", plan.name), || Ok(())).with_ignored_flag(true);
             trials.push(trial.with_kind("no Docker engine is named by COMPOSE_TEST_..."));
         }
         for engine in &engines {
-            let owned = engine.clone();
+            let (owned, plan) = (engine.clone(), std::sync::Arc::clone(&plan));
             let trial = Trial::test(format!("{}::{}", engine.name, plan.name), move || {
-                try_plan(&owned, plan).map_err(Failed::from)
+                try_plan(&owned, &plan).map_err(Failed::from)
             });
             let left_out = engines.len() > 1 && engine.name == "docker20" && setting("KILLS").is_none();
             let reason = if left_out { "run by `cargo xtask kill-test --engine docker20`" } else { "" };
@@ -116,15 +117,15 @@ impl<'a> Bench<'a> {
 
     /// The state that the command finds.
     fn prepare(&self) -> CaseResult {
-        self.project.write("compose.yaml", self.plan.before)?;
-        for command in self.plan.setup {
-            self.project.compose(command)?.ok()?;
+        self.project.write("compose.yaml", &self.plan.before())?;
+        if self.plan.started {
+            self.project.compose(&["up", "-d"])?.ok()?;
         }
-        self.project.write("compose.yaml", self.plan.after.unwrap_or(self.plan.before))
+        self.project.write("compose.yaml", &self.plan.after())
     }
 
     fn recover(&self) -> Result<compose_tests::Run, String> {
-        self.project.compose(self.plan.recover)?.ok()
+        self.project.compose(&self.plan.recover())?.ok()
     }
 
     /// The same commands without a kill.
@@ -132,7 +133,7 @@ impl<'a> Bench<'a> {
         self.prepare()?;
         self.proxy.reset(None);
         let start = Instant::now();
-        self.project.compose(self.plan.command)?.ok()?;
+        self.project.compose(&self.plan.command())?.ok()?;
         let time = start.elapsed();
         let changes = self.proxy.requests().iter().filter(|request| request.changes()).count();
         self.recover()?;
@@ -148,7 +149,7 @@ impl<'a> Bench<'a> {
             Moment::At(_) => None,
         };
         self.proxy.reset(stop_after);
-        let mut running = self.project.spawn(self.plan.command)?;
+        let mut running = self.project.spawn(&self.plan.command())?;
         match moment {
             Moment::After(_) => {
                 let child = &mut running.child;

@@ -1,248 +1,181 @@
-//! The plans that are interrupted.
+//! The plans that are interrupted: a table of commands, over files that change in a line or two.
 
 /// A command on a project, and the one that has to put things right.
 pub(crate) struct Plan {
     /// A sentence.
     pub(crate) name: &'static str,
-    /// The Compose file at first.
-    pub(crate) before: &'static str,
-    /// What is run with it.
-    pub(crate) setup: &'static [&'static [&'static str]],
-    /// The Compose file afterwards, where it changes.
-    pub(crate) after: Option<&'static str>,
+    /// The Compose file.
+    file: &'static str,
+    /// What is replaced in it before the command: text and new text.
+    change: Option<(&'static str, &'static str)>,
+    /// Whether everything has been started with the file before the change.
+    pub(crate) started: bool,
     /// The command that is killed.
-    pub(crate) command: &'static [&'static str],
-    /// The command that follows.
-    pub(crate) recover: &'static [&'static str],
+    command: &'static str,
+    /// The command that follows; empty for the same `up` without what is only asked for once.
+    recover: &'static str,
 }
 
-/// The usual one.
-const UP: Plan =
-    Plan { name: "", before: "", setup: &[&["up", "-d"]], after: None, command: &["up", "-d"], recover: &["up", "-d"] };
+impl Plan {
+    /// The Compose file at first.
+    pub(crate) fn before(&self) -> String {
+        self.file.replace("RUNS", "image: busybox, command: sleep 1000, stop_signal: SIGKILL")
+    }
+
+    /// The Compose file afterwards.
+    ///
+    /// # Panics
+    /// When the table is wrong: what is to be changed is not in the file.
+    pub(crate) fn after(&self) -> String {
+        let before = self.before();
+        let Some((old, new)) = self.change else { return before };
+        assert!(before.contains(old), "{}: {old:?} is not in its file", self.name);
+        before.replace(old, new)
+    }
+
+    /// The command that is killed.
+    pub(crate) fn command(&self) -> Vec<&'static str> {
+        self.command.split(' ').collect()
+    }
+
+    /// The command that follows.
+    pub(crate) fn recover(&self) -> Vec<&'static str> {
+        let line = if self.recover.is_empty() { "up -d" } else { self.recover };
+        line.split(' ').collect()
+    }
+}
 
 const SHOP: &str = "
 services:
-  db:
-    image: busybox
-    command: sleep 1000
-    stop_signal: SIGKILL
-    volumes: [data:/data]
-    healthcheck: {test: 'true', interval: 200ms}
+  db: {RUNS, volumes: [data:/data], healthcheck: {test: 'true', interval: 200ms}, labels: {generation: one}}
   web:
-    image: busybox
-    command: sleep 1000
-    stop_signal: SIGKILL
-    environment: {LOG: info}
-    configs: [{source: page, target: /page, mode: 0440}]
-    depends_on: {db: {condition: service_healthy}}
-    networks: [default, back]
+    {RUNS, environment: {LOG: info}, configs: [{source: page, target: /page, mode: 0440}],
+     depends_on: {db: {condition: service_healthy}}, networks: [default, back], labels: {generation: one}}
 configs: {page: {content: hello}}
 networks: {back: {}}
 volumes: {data: {}}
 ";
 
-const SHOP_CHANGED: &str = "
+const REPLICAS: &str = "
 services:
-  db:
-    image: busybox
-    command: sleep 1001
-    stop_signal: SIGKILL
-    volumes: [data:/data]
-    healthcheck: {test: 'true', interval: 200ms}
-  web:
-    image: busybox
-    command: sleep 1000
-    stop_signal: SIGKILL
-    environment: {LOG: debug}
-    configs: [{source: page, target: /page, mode: 0440}]
-    depends_on: {db: {condition: service_healthy}}
-    networks: [default, back]
-configs: {page: {content: hello}}
-networks: {back: {}}
-volumes: {data: {}}
-";
-
-const ONE: &str = "
-services:
-  web: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, scale: 1, volumes: [/cache]}
-";
-const FOUR: &str = "
-services:
-  web: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, scale: 4, volumes: [/cache]}
-";
-const TWO_CHANGED: &str = "
-services:
-  web: {image: busybox, command: sleep 1001, stop_signal: SIGKILL, scale: 2, volumes: [/cache]}
+  web: {RUNS, scale: 4, volumes: [/cache]}
 ";
 
 const NETWORK: &str = "
 services:
-  a: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, networks: [front, back]}
-  b: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, networks: {front: {aliases: [bee]}}}
+  a: {RUNS, networks: [front, back]}
+  b: {RUNS, networks: {front: {aliases: [bee]}}}
 networks:
   front: {labels: {generation: one}}
-  back: {}
-";
-const NETWORK_CHANGED: &str = "
-services:
-  a: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, networks: [front, back]}
-  b: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, networks: {front: {aliases: [bee]}}}
-networks:
-  front: {labels: {generation: two}}
   back: {}
 ";
 
 const VOLUME: &str = "
 services:
-  a: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, network_mode: none, volumes: [data:/data]}
-  b: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, network_mode: none, volumes: [data:/data]}
+  a: {RUNS, network_mode: none, volumes: [data:/data]}
+  b: {RUNS, network_mode: none, volumes: [data:/data]}
 volumes:
   data: {labels: {generation: one}}
-";
-const VOLUME_CHANGED: &str = "
-services:
-  a: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, network_mode: none, volumes: [data:/data]}
-  b: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, network_mode: none, volumes: [data:/data]}
-volumes:
-  data: {labels: {generation: two}}
 ";
 
 const JOBS: &str = "
 services:
   first: {image: busybox, command: 'true', network_mode: none}
   second:
-    image: busybox
-    command: 'true'
-    network_mode: none
-    depends_on: {first: {condition: service_completed_successfully}}
-  web:
-    image: busybox
-    command: sleep 1000
-    stop_signal: SIGKILL
-    network_mode: none
-    depends_on: {second: {condition: service_completed_successfully}}
+    {image: busybox, command: 'true', network_mode: none,
+     depends_on: {first: {condition: service_completed_successfully}}}
+  web: {RUNS, network_mode: none, depends_on: {second: {condition: service_completed_successfully}}}
 ";
 
 const HOOKS: &str = "
 services:
   web:
-    image: busybox
-    command: sleep 1000
-    stop_signal: SIGKILL
-    network_mode: none
-    volumes: [data:/data]
-    pre_start: [{command: [touch, /data/prepared]}]
-    post_start: [{command: [touch, /ready]}]
-    pre_stop: [{command: [rm, -f, /ready]}]
-volumes: {data: {}}
-";
-const HOOKS_CHANGED: &str = "
-services:
-  web:
-    image: busybox
-    command: sleep 1001
-    stop_signal: SIGKILL
-    network_mode: none
-    volumes: [data:/data]
-    pre_start: [{command: [touch, /data/prepared]}]
-    post_start: [{command: [touch, /ready]}]
-    pre_stop: [{command: [rm, -f, /ready]}]
+    {RUNS, network_mode: none, volumes: [data:/data], labels: {generation: one},
+     pre_start: [{command: [touch, /data/prepared]}],
+     post_start: [{command: [touch, /ready]}],
+     pre_stop: [{command: [rm, -f, /ready]}]}
 volumes: {data: {}}
 ";
 
 const ORPHANS: &str = "
 services:
-  web: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
-  old: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, scale: 2}
-  gone: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
-";
-const WITHOUT_ORPHANS: &str = "
-services:
-  web: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
+  web: {RUNS}
+  old: {RUNS, scale: 2}
+  gone: {RUNS}
 ";
 
 const SHARING: &str = "
 services:
-  main: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, environment: {A: one}}
-  side: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, network_mode: 'service:main'}
-";
-const SHARING_CHANGED: &str = "
-services:
-  main: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, environment: {A: two}}
-  side: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, network_mode: 'service:main'}
+  main: {RUNS, labels: {generation: one}}
+  side: {RUNS, network_mode: 'service:main'}
 ";
 
 const RESTARTING: &str = "
 services:
-  db: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, environment: {A: one}, network_mode: none}
-  web:
-    image: busybox
-    command: sleep 1000
-    stop_signal: SIGKILL
-    network_mode: none
-    depends_on: {db: {condition: service_started, restart: true}}
-";
-const RESTARTING_CHANGED: &str = "
-services:
-  db: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, environment: {A: two}, network_mode: none}
-  web:
-    image: busybox
-    command: sleep 1000
-    stop_signal: SIGKILL
-    network_mode: none
-    depends_on: {db: {condition: service_started, restart: true}}
+  db: {RUNS, network_mode: none, labels: {generation: one}}
+  web: {RUNS, network_mode: none, depends_on: {db: {condition: service_started, restart: true}}}
 ";
 
 const ONCE: &str = "
 services:
-  db: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}
+  db: {RUNS}
   tool: {image: busybox, command: 'true', depends_on: [db], profiles: [tools]}
 ";
 
-/// All of them.
-pub(crate) const PLANS: &[Plan] = &[
-    Plan { name: "fresh_up", before: SHOP, setup: &[], ..UP },
-    Plan { name: "fresh_up_of_replicas", before: FOUR, setup: &[], ..UP },
-    Plan { name: "create", before: SHOP, setup: &[], command: &["create"], ..UP },
-    Plan { name: "recreate_after_a_change", before: SHOP, after: Some(SHOP_CHANGED), ..UP },
-    Plan { name: "force_recreate", before: FOUR, command: &["up", "-d", "--force-recreate"], ..UP },
-    Plan {
-        name: "force_recreate_with_fresh_anonymous_volumes",
-        before: FOUR,
-        command: &["up", "-d", "--force-recreate", "-V"],
-        ..UP
-    },
-    Plan { name: "scale_up", before: ONE, after: Some(FOUR), ..UP },
-    Plan { name: "scale_down", before: FOUR, after: Some(ONE), ..UP },
-    Plan { name: "change_and_scale_down", before: FOUR, after: Some(TWO_CHANGED), ..UP },
-    Plan { name: "network_change", before: NETWORK, after: Some(NETWORK_CHANGED), ..UP },
-    Plan {
-        name: "volume_change",
-        before: VOLUME,
-        after: Some(VOLUME_CHANGED),
-        command: &["up", "-d", "-y"],
-        recover: &["up", "-d", "-y"],
-        ..UP
-    },
-    Plan { name: "down", before: SHOP, command: &["down"], ..UP },
-    Plan { name: "down_with_volumes", before: SHOP, command: &["down", "-v"], ..UP },
-    Plan { name: "down_twice", before: SHOP, command: &["down", "-v"], recover: &["down", "-v"], ..UP },
-    Plan { name: "jobs", before: JOBS, setup: &[], ..UP },
-    Plan { name: "jobs_again", before: JOBS, ..UP },
-    Plan { name: "hooks", before: HOOKS, setup: &[], ..UP },
-    Plan { name: "hooks_in_a_replacement", before: HOOKS, after: Some(HOOKS_CHANGED), ..UP },
-    Plan {
-        name: "orphans",
-        before: ORPHANS,
-        after: Some(WITHOUT_ORPHANS),
-        command: &["up", "-d", "--remove-orphans"],
-        recover: &["up", "-d", "--remove-orphans"],
-        ..UP
-    },
-    Plan { name: "shared_namespaces", before: SHARING, after: Some(SHARING_CHANGED), ..UP },
-    Plan { name: "restart_of_dependents", before: RESTARTING, after: Some(RESTARTING_CHANGED), ..UP },
-    Plan { name: "stop", before: SHOP, command: &["stop"], ..UP },
-    Plan { name: "restart", before: SHOP, command: &["restart"], ..UP },
-    Plan { name: "remove", before: SHOP, command: &["rm", "-s", "-f"], ..UP },
-    Plan { name: "one_off", before: ONCE, setup: &[], command: &["run", "--rm", "-T", "tool", "echo", "hi"], ..UP },
+const NEW_LABEL: Option<(&str, &str)> = Some(("generation: one", "generation: two"));
+const ONE_REPLICA: Option<(&str, &str)> = Some(("scale: 4", "scale: 1"));
+const FEWER_AND_CHANGED: Option<(&str, &str)> = Some(("scale: 4", "environment: {A: two}, scale: 2"));
+const WITHOUT_ORPHANS: Option<(&str, &str)> = Some((
+    "  old: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, scale: 2}\n  gone: {image: busybox, command: sleep \
+     1000, stop_signal: SIGKILL}\n",
+    "",
+));
+
+/// Whether the project runs before the command.
+const FRESH: bool = false;
+const RUNNING: bool = true;
+
+type Row = (&'static str, &'static str, Option<(&'static str, &'static str)>, bool, &'static str, &'static str);
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("fresh_up",                       SHOP,       None,              FRESH,   "up -d", ""),
+    ("fresh_up_of_replicas",           REPLICAS,   None,              FRESH,   "up -d", ""),
+    ("create",                         SHOP,       None,              FRESH,   "create", ""),
+    ("recreate_after_a_change",        SHOP,       NEW_LABEL,         RUNNING, "up -d", ""),
+    ("force_recreate",                 REPLICAS,   None,              RUNNING, "up -d --force-recreate", ""),
+    ("recreate_with_fresh_volumes",    REPLICAS,   None,              RUNNING, "up -d --force-recreate -V", ""),
+    ("fresh_volumes",                  REPLICAS,   None,              RUNNING, "up -d -V", ""),
+    ("scale_up",                       REPLICAS,   None,              RUNNING, "scale web=6", "scale web=6"),
+    ("scale_down",                     REPLICAS,   ONE_REPLICA,       RUNNING, "up -d", ""),
+    ("change_and_scale_down",          REPLICAS,   FEWER_AND_CHANGED, RUNNING, "up -d", ""),
+    ("network_change",                 NETWORK,    NEW_LABEL,         RUNNING, "up -d", ""),
+    ("volume_change",                  VOLUME,     NEW_LABEL,         RUNNING, "up -d -y", "up -d -y"),
+    ("down",                           SHOP,       None,              RUNNING, "down", ""),
+    ("down_with_volumes",              SHOP,       None,              RUNNING, "down -v", ""),
+    ("down_twice",                     SHOP,       None,              RUNNING, "down -v", "down -v"),
+    ("jobs",                           JOBS,       None,              FRESH,   "up -d", ""),
+    ("jobs_again",                     JOBS,       None,              RUNNING, "up -d", ""),
+    ("hooks",                          HOOKS,      None,              FRESH,   "up -d", ""),
+    ("hooks_in_a_replacement",         HOOKS,      NEW_LABEL,         RUNNING, "up -d", ""),
+    ("orphans",                        ORPHANS,    WITHOUT_ORPHANS,   RUNNING, "up -d --remove-orphans", "up -d --remove-orphans"),
+    ("shared_namespaces",              SHARING,    NEW_LABEL,         RUNNING, "up -d", ""),
+    ("restart_of_dependents",          RESTARTING, NEW_LABEL,         RUNNING, "up -d", ""),
+    ("stop",                           SHOP,       None,              RUNNING, "stop", ""),
+    ("restart",                        SHOP,       None,              RUNNING, "restart", ""),
+    ("kill",                           SHOP,       None,              RUNNING, "kill", ""),
+    ("remove",                         SHOP,       None,              RUNNING, "rm -s -f", ""),
+    ("one_off",                        ONCE,       None,              FRESH,   "run --rm -T tool echo hi", ""),
 ];
+
+/// All of them.
+pub(crate) fn all() -> impl Iterator<Item = Plan> {
+    ROWS.iter().map(|&(name, file, change, started, command, recover)| Plan {
+        name,
+        file,
+        change,
+        started,
+        command,
+        recover,
+    })
+}

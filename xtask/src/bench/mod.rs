@@ -10,6 +10,7 @@ mod planner;
 mod projects;
 mod reading;
 mod sample;
+mod soak;
 mod table;
 
 use crate::engines::{Engine, StopAtEnd};
@@ -49,9 +50,9 @@ const SECTIONS: &[Section] = &[
     Section { name: "chains", needs_engine: true, run: lifecycle::chains },
 ];
 
-/// `cargo xtask bench [--engine [NAME]] [--turns N] [--only SECTION]...`.
+/// `cargo xtask bench [--engine [NAME]] [--turns N] [--only SECTION]... [--soak ROUNDS]`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
-    let (mut engine, mut turns, mut only) = (None, 5, Vec::new());
+    let (mut engine, mut turns, mut only, mut soak) = (None, 5, Vec::new(), None);
     let mut rest = arguments.iter().peekable();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
@@ -60,8 +61,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
                 engine = Some(name.map_or(Ok(Engine::Docker28), |name| Engine::parse(name))?);
             }
             "--turns" => turns = rest.next().context("--turns wants a number")?.parse().context("--turns")?,
+            "--soak" => {
+                let rounds = rest.next().context("--soak wants a number of rounds")?;
+                soak = Some(rounds.parse::<usize>().context("--soak")?);
+            }
             "--only" => only.push(rest.next().context("--only wants a name")?.clone()),
-            other => bail!("bench does not know `{other}`; it takes --engine [NAME], --turns N, --only SECTION"),
+            other => bail!(
+                "bench does not know `{other}`; it takes --engine [NAME], --turns N, --only SECTION, --soak ROUNDS"
+            ),
         }
     }
     if let Some(unknown) = only.iter().find(|name| !SECTIONS.iter().any(|section| section.name == **name)) {
@@ -85,6 +92,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         && engine.up()?
     {
         stop.0.push(engine);
+    }
+    if let Some(rounds) = soak {
+        soak::run(&bench, rounds)?;
+        return Ok(ExitCode::SUCCESS);
     }
     table::head();
     for section in SECTIONS {
