@@ -20,6 +20,7 @@ mod images;
 mod install;
 mod interrupt;
 mod kill_test;
+mod leaks;
 mod packages;
 mod process;
 mod reference;
@@ -56,6 +57,9 @@ Jobs:
   kill-test [--engine NAME]... [--rounds N] [-- FILTER...]
                       kill every command after each of its changes, and N times at
                       random moments; the next one has to put things right
+  leaks [--engine NAME] [--rounds N]
+                      rounds of up and down on a containerd of its own, and what they
+                      leave: snapshots, devices, rules, mounts, files, processes
   bench [--engine [NAME]] [--turns N] [--only SECTION]... [--soak N]
                       compare speed and memory with the reference, and on an engine
                       with a client that makes only unavoidable calls; sections:
@@ -96,6 +100,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "images" => images::command(rest),
         "install" => install::run(rest),
         "kill-test" => kill_test::run(rest),
+        "leaks" => leaks::run(rest),
         // Not for people: a process of the test engines.
         "relay" => engines::relay(rest),
         // Not for people: what one run of a program costs, for bench.

@@ -8,6 +8,7 @@ mod buildkit;
 mod containerd;
 mod docker;
 mod network;
+pub(crate) mod private;
 
 pub(crate) use buildkit::relay;
 
