@@ -8,6 +8,7 @@ use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq, eventually, 
 crate::cases! { PrivateContainerd:
     containers_go_on_without_containerd_and_without_the_supervisor,
     an_application_comes_back_in_order_when_the_machine_starts_again,
+    a_service_takes_over_and_tells_when_it_is_ready,
 }
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -124,6 +125,40 @@ fn an_application_comes_back_in_order_when_the_machine_starts_again(engine: &Eng
     let port = project.only("web")?.published("80/tcp").ok_or("no port is published")?;
     let page = eventually(LIMIT, || http::get("127.0.0.1", port, "/"))?;
     ensure_eq!(page.body, "hush\n", "what the published port answers");
+    project.compose(&["down", "-v"])?.ok()?;
+    Ok(())
+}
+
+fn a_service_takes_over_and_tells_when_it_is_ready(engine: &Engine) -> CaseResult {
+    let private = PrivateContainerd::start(engine)?;
+    let project = Project::with(&private.engine, TEXT)?;
+    project.write("word", "hush\n")?;
+    project.compose(&["up", "-d", "db"])?.ok()?;
+    let failed = |error: std::io::Error| error.to_string();
+    let path = project.folder().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&path).map_err(failed)?;
+    manager.set_read_timeout(Some(LIMIT)).map_err(failed)?;
+    let binary = compose_tests::engine::setting("BINARY").ok_or("COMPOSE_TEST_BINARY is not set")?;
+    let mut service = std::process::Command::new(binary)
+        .args(["supervisor", "run"])
+        .envs(private.engine.environment())
+        .env("NOTIFY_SOCKET", &path)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .map_err(failed)?;
+    let checked = (|| {
+        let mut message = [0; 64];
+        let length = manager.recv(&mut message).map_err(failed)?;
+        ensure_eq!(&message[..length], b"READY=1", "what the service manager is told");
+        let status = project.compose(&["supervisor", "status"])?.ok()?;
+        ensure!(status.stdout.contains(&format!("pid {} ", service.id())), "the other one is still there: {status}");
+        crash(&project, "db")
+    })();
+    let _ = std::process::Command::new("kill").arg(service.id().to_string()).status();
+    let ended = service.wait().map_err(failed)?;
+    checked?;
+    ensure!(ended.success(), "the service ended with {ended}");
     project.compose(&["down", "-v"])?.ok()?;
     Ok(())
 }
