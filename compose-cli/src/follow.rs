@@ -17,7 +17,9 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 
-use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, padded, short_name, without_stamp};
+use crate::log_view::{
+    LineSplitter, LogStyle, LogView, LogWriter, Moment, SourceId, padded, short_name, without_stamp,
+};
 
 /// What may wait between a reader and the view.
 const QUEUE: usize = 64;
@@ -27,6 +29,8 @@ const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);
 const FIRST_WORDS: i64 = 700_000_000;
 /// How often containers that say nothing are looked at.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_secs(5);
+/// Pieces of output that are passed on together at most.
+const AT_ONCE: usize = 512;
 /// Bytes that are written at once.
 const BATCH: usize = 64 * 1024;
 
@@ -183,7 +187,7 @@ impl Follower {
 }
 
 enum Message {
-    Chunk(ContainerId, LogChunk),
+    Chunks(ContainerId, Vec<LogChunk>),
     ReaderEnded(ContainerId),
     Settled(ContainerId, bool),
     /// It has ended with this code, and neither its log nor an event said so.
@@ -474,14 +478,16 @@ impl Following {
 
     fn message(&mut self, message: Message) -> io::Result<()> {
         match message {
-            Message::Chunk(id, chunk) => {
+            Message::Chunks(id, chunks) => {
                 let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
                 followed.quiet = false;
                 let Some(source) = followed.source else { return Ok(()) };
                 let (view, writer) = (&self.view, &mut self.writer);
-                followed.splitter.push(&chunk, |channel, line| {
-                    view.line(source, line, writer.buffer(channel, view.style().apart));
-                });
+                for chunk in &chunks {
+                    followed.splitter.push(chunk, |channel, line| {
+                        view.line(source, line, writer.buffer(channel, view.style().apart));
+                    });
+                }
             }
             Message::ReaderEnded(id) => {
                 let Some(followed) = self.followed.get_mut(&id) else { return Ok(()) };
@@ -582,16 +588,24 @@ fn between(ended: i64, started: i64) -> String {
 /// Reads one run of a container, with the engine's times.
 async fn reader(runtime: Arc<dyn Runtime>, id: ContainerId, options: LogOptions, sender: Sender<Message>) {
     let options = LogOptions { timestamps: true, ..options };
-    let Ok(mut items) = runtime.streams().logs(id.as_str(), &options).await else {
+    let Ok(items) = runtime.streams().logs(id.as_str(), &options).await else {
         return attached(runtime.as_ref(), id, &sender).await;
     };
     let mut last: Vec<u8> = Vec::new();
-    while let Some(Ok(chunk)) = items.next().await {
-        if let Some(stamp) = last_stamp(&chunk) {
+    // What is there already goes on together.
+    let mut items = items.ready_chunks(AT_ONCE);
+    while let Some(read) = items.next().await {
+        let count = read.len();
+        let chunks: Vec<LogChunk> = read.into_iter().map_while(Result::ok).collect();
+        let broken = chunks.len() < count;
+        if let Some(stamp) = chunks.iter().rev().find_map(last_stamp) {
             last = stamp;
         }
-        if sender.send(Message::Chunk(id.clone(), chunk)).await.is_err() {
+        if sender.send(Message::Chunks(id.clone(), chunks)).await.is_err() {
             return;
+        }
+        if broken {
+            break;
         }
     }
     // Engine 20.10 may end the stream before the last lines of a container that has ended.
@@ -602,7 +616,7 @@ async fn reader(runtime: Arc<dyn Runtime>, id: ContainerId, options: LogOptions,
             let seen = padded(&last);
             while let Some(Ok(chunk)) = items.next().await {
                 let new = newer(&chunk, &last, &seen);
-                if !new.bytes.is_empty() && sender.send(Message::Chunk(id.clone(), new)).await.is_err() {
+                if !new.bytes.is_empty() && sender.send(Message::Chunks(id.clone(), vec![new])).await.is_err() {
                     return;
                 }
             }
@@ -612,11 +626,11 @@ async fn reader(runtime: Arc<dyn Runtime>, id: ContainerId, options: LogOptions,
 }
 
 /// The lines of a chunk from the first one on that is later than what was seen.
-fn newer(chunk: &LogChunk, last: &[u8], seen: &[u8]) -> LogChunk {
+fn newer(chunk: &LogChunk, last: &[u8], seen: &Moment) -> LogChunk {
     let mut start = 0;
     for line in chunk.bytes.split_inclusive(|byte| *byte == b'\n') {
         let (stamp, _) = without_stamp(line);
-        if !stamp.is_empty() && (last.is_empty() || padded(stamp).as_slice() > seen) {
+        if !stamp.is_empty() && (last.is_empty() || padded(stamp) > *seen) {
             break;
         }
         start += line.len();
@@ -640,7 +654,7 @@ async fn attached(runtime: &dyn Runtime, id: ContainerId, sender: &Sender<Messag
     let options = AttachOptions { output: true, tty, ..AttachOptions::default() };
     if let Ok(mut session) = runtime.streams().attach(id.as_str(), &options).await {
         while let Some(Ok(chunk)) = session.output.next().await {
-            if sender.send(Message::Chunk(id.clone(), chunk)).await.is_err() {
+            if sender.send(Message::Chunks(id.clone(), vec![chunk])).await.is_err() {
                 return;
             }
         }

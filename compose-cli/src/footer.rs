@@ -6,6 +6,8 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+
 /// The stream that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
@@ -71,13 +73,33 @@ pub(crate) fn write(stream: Stream, text: &[u8]) -> io::Result<()> {
     match stream {
         Stream::Stdout => {
             let mut stdout = io::stdout().lock();
-            stdout.write_all(bytes)?;
-            stdout.flush()
+            stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(unwritable)
         }
         Stream::Stderr => {
             let mut stderr = io::stderr().lock();
             stderr.write_all(bytes)?;
             stderr.flush()
+        }
+    }
+}
+
+/// A failed write to standard output with its place. The kind stays: a reader that has gone is no
+/// error to speak of.
+pub(crate) fn unwritable(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("cannot write standard output: {error}"))
+}
+
+/// Copies a stream to standard output.
+///
+/// # Errors
+/// What the stream says, and what the system says of a write.
+pub(crate) async fn copy(mut from: impl AsyncRead + Unpin) -> io::Result<()> {
+    let mut stdout = tokio::io::stdout();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match from.read(&mut buffer).await? {
+            0 => return stdout.flush().await.map_err(unwritable),
+            length => stdout.write_all(&buffer[..length]).await.map_err(unwritable)?,
         }
     }
 }

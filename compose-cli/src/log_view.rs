@@ -145,7 +145,7 @@ impl LineSplitter {
             // A long line comes in several messages, each with a time of its own.
             bytes = without_stamp(bytes).1;
         }
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let complete = &bytes[..end];
             if rest.is_empty() {
                 line(chunk.channel, without_return(complete));
@@ -193,14 +193,20 @@ pub(crate) fn without_stamp(bytes: &[u8]) -> (&[u8], &[u8]) {
     if is_stamp { (stamp, &bytes[end + 1..]) } else { (&[], bytes) }
 }
 
+/// A time that can be compared: engines cut trailing zeros of a second's fraction.
+pub(crate) type Moment = [u8; 29];
+
 /// A time whose fraction has nine digits.
-pub(crate) fn padded(stamp: &[u8]) -> Vec<u8> {
-    let text = stamp.strip_suffix(b" ").unwrap_or(stamp);
-    let (whole, rest) = text.split_at(text.len().min(19));
-    let mut out = whole.to_vec();
-    let digits: Vec<u8> = rest.iter().copied().filter(u8::is_ascii_digit).collect();
-    out.push(b'.');
-    out.extend(digits.iter().copied().chain(std::iter::repeat(b'0')).take(9));
+pub(crate) fn padded(stamp: &[u8]) -> Moment {
+    let (whole, fraction) = stamp.split_at(stamp.len().min(19));
+    let mut out = *b"0000-00-00T00:00:00.000000000";
+    for (to, from) in out.iter_mut().zip(whole) {
+        *to = *from;
+    }
+    let digits = fraction.iter().filter(|byte| byte.is_ascii_digit());
+    for (to, from) in out.iter_mut().skip(20).zip(digits) {
+        *to = *from;
+    }
     out
 }
 

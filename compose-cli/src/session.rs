@@ -63,8 +63,7 @@ pub(crate) async fn connect(
             chunk = session.output.next() => match chunk {
                 Some(Ok(chunk)) => match chunk.channel {
                     Channel::Stdout => {
-                        stdout.write_all(&chunk.bytes)?;
-                        stdout.flush()?;
+                        stdout.write_all(&chunk.bytes).and_then(|()| stdout.flush()).map_err(crate::footer::unwritable)?;
                     }
                     Channel::Stderr => {
                         let _ = stderr.write_all(&chunk.bytes);

@@ -13,6 +13,7 @@ const HEADER: usize = 8;
 /// Splits a stream into frames: stream number, three zeros, length in big-endian, content.
 #[derive(Default)]
 pub(crate) struct FrameDecoder {
+    /// The beginning of a header.
     buffer: BytesMut,
     /// What is still missing of the frame being passed on, with its channel.
     open: Option<(Option<Channel>, usize)>,
@@ -31,14 +32,20 @@ impl std::fmt::Display for BadFrame {
 impl FrameDecoder {
     /// Takes bytes and gives what is complete so far. Long frames are passed on in pieces, so
     /// that nothing is held back.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<LogChunk>, BadFrame> {
-        self.buffer.extend_from_slice(bytes);
-        let mut chunks = Vec::new();
+    pub(crate) fn feed(&mut self, mut bytes: Bytes) -> Result<Vec<LogChunk>, BadFrame> {
+        if !self.buffer.is_empty() {
+            self.buffer.extend_from_slice(&bytes);
+            bytes = self.buffer.split().freeze();
+        }
+        let mut chunks = Vec::with_capacity(bytes.len() / 64 + 1);
         loop {
             let (channel, missing) = match self.open {
                 Some(open) => open,
                 None => {
-                    let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(chunks) };
+                    let Some(header) = bytes.first_chunk::<HEADER>() else {
+                        self.buffer.extend_from_slice(&bytes);
+                        return Ok(chunks);
+                    };
                     let [stream, _, _, _, length @ ..] = *header;
                     let channel = match stream {
                         // Frames of standard input are echoed by nobody; 3 is the engine's own error.
@@ -46,11 +53,11 @@ impl FrameDecoder {
                         2 | 3 => Some(Channel::Stderr),
                         other => return Err(BadFrame(other)),
                     };
-                    self.buffer.advance(HEADER);
+                    bytes.advance(HEADER);
                     (channel, u32::from_be_bytes(length) as usize)
                 }
             };
-            let piece = self.buffer.split_to(missing.min(self.buffer.len())).freeze();
+            let piece = bytes.split_to(missing.min(bytes.len()));
             let rest = missing - piece.len();
             self.open = (rest > 0).then_some((channel, rest));
             if let Some(channel) = channel.filter(|_| !piece.is_empty()) {
@@ -76,7 +83,7 @@ pub(crate) fn chunks(bytes: impl Stream<Item = Result<Bytes>> + Send + 'static, 
     let end = futures_util::stream::once(async { None });
     let pieces = bytes.map(Some).chain(end).scan(FrameDecoder::default(), |decoder, piece| {
         let items: Vec<Result<LogChunk>> = match piece {
-            Some(Ok(bytes)) => match decoder.feed(&bytes) {
+            Some(Ok(bytes)) => match decoder.feed(bytes) {
                 Ok(chunks) => chunks.into_iter().map(Ok).collect(),
                 Err(bad) => vec![Err(error::unreadable("logs", &bad))],
             },
@@ -142,7 +149,7 @@ mod tests {
             let mut decoder = FrameDecoder::default();
             let (mut out, mut err) = (Vec::new(), Vec::new());
             for piece in all.chunks(size) {
-                for chunk in decoder.feed(piece).expect("good frames") {
+                for chunk in decoder.feed(Bytes::copy_from_slice(piece)).expect("good frames") {
                     match chunk.channel {
                         Channel::Stdout => out.extend_from_slice(&chunk.bytes),
                         Channel::Stderr => err.extend_from_slice(&chunk.bytes),
@@ -157,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_is_not_framed_is_an_error_and_not_lost_output() {
-        assert_eq!(FrameDecoder::default().feed(b"plain text"), Err(BadFrame(b'p')));
+        assert_eq!(FrameDecoder::default().feed(Bytes::from_static(b"plain text")), Err(BadFrame(b'p')));
     }
 
     #[tokio::test]

@@ -147,7 +147,7 @@ impl Streams for DockerStreams {
             .maybe("since", &time::unix(&options.since)?)
             .maybe("until", &time::unix(&options.until)?)
             .with("tail", &options.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string()));
-        let answer = self.transport.stream(Call::get(path(container, &format!("/logs{query}")))).await?;
+        let answer = self.transport.bulk(Call::get(path(container, &format!("/logs{query}")))).await?;
         let tty = match self.is_raw(&answer.headers) {
             Some(raw) => raw,
             None => containers::inspect(&self.transport, container).await?.tty(),

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::Reader;
@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::io::ReaderStream;
@@ -33,6 +33,9 @@ pub(crate) const NEWEST: ApiVersion = ApiVersion(1, 51);
 pub(crate) const OLDEST: ApiVersion = ApiVersion(1, 40);
 
 type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// The other half of a connection, which moves its bytes.
+type Wired = Connection<TokioIo<Box<dyn wire::Wire>>, RequestBody>;
 /// A connection that has left HTTP.
 pub(crate) type Raw = TokioIo<hyper::upgrade::Upgraded>;
 
@@ -158,14 +161,23 @@ pub(crate) struct Streaming {
 pub(crate) struct ByteStream {
     body: Incoming,
     call: String,
+    /// The connection, where no task of its own drives it. The engine sends each log line in a
+    /// chunk of its own: handing each from task to task costs more than all the rest.
+    connection: Option<Driven>,
+    /// What came after the bytes that were given out last.
+    last: Option<Result<()>>,
     _sender: SendRequest<RequestBody>,
     _permit: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
-impl Stream for ByteStream {
-    type Item = Result<Bytes>;
+/// A connection that whoever reads from it drives.
+type Driven = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// So much is given out at once where more is there already.
+const BULK: usize = 64 * 1024;
+
+impl ByteStream {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         use hyper::body::Body as _;
         loop {
             return match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
@@ -177,6 +189,73 @@ impl Stream for ByteStream {
                     Err(_) => continue,
                 },
             };
+        }
+    }
+
+    /// As much as is there.
+    fn poll_bulk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        match self.last.take() {
+            Some(Ok(())) => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => {}
+        }
+        let mut gathered = BytesMut::new();
+        while gathered.len() < BULK {
+            let mut piece = self.poll_piece(context);
+            if piece.is_pending()
+                && let Some(connection) = &mut self.connection
+            {
+                if connection.as_mut().poll(context).is_ready() {
+                    self.connection = None;
+                }
+                piece = self.poll_piece(context);
+            }
+            match piece {
+                Poll::Ready(Some(Ok(bytes))) if gathered.is_empty() && bytes.len() >= BULK => {
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                Poll::Ready(Some(Ok(bytes))) => gathered.extend_from_slice(&bytes),
+                Poll::Ready(Some(Err(error))) if gathered.is_empty() => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) if gathered.is_empty() => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => {
+                    self.last = Some(Err(error));
+                    break;
+                }
+                Poll::Ready(None) => {
+                    self.last = Some(Ok(()));
+                    break;
+                }
+                Poll::Pending if gathered.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Some(Ok(gathered.freeze())))
+    }
+}
+
+/// Waits for something that comes over the connection.
+async fn drive<T>(connection: &mut Option<Driven>, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(move |context| {
+        if let Poll::Ready(value) = work.as_mut().poll(context) {
+            return Poll::Ready(value);
+        }
+        if connection.as_mut().is_some_and(|connection| connection.as_mut().poll(context).is_ready()) {
+            *connection = None;
+        }
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+impl Stream for ByteStream {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.connection.is_some() || self.last.is_some() {
+            self.poll_bulk(context)
+        } else {
+            self.poll_piece(context)
         }
     }
 }
@@ -296,7 +375,38 @@ impl Transport {
             let body = body.collect().await.map_err(|cause| error::broken(&name, &cause))?.to_bytes();
             return Err(error::from_answer(parts.status, &body));
         }
-        let body = ByteStream { body, call: name, _sender: sender, _permit: permit };
+        let body = ByteStream { body, call: name, connection: None, last: None, _sender: sender, _permit: permit };
+        Ok(Streaming { headers: parts.headers, body })
+    }
+
+    /// As [`Self::stream`], for many small pieces: on a connection of its own, which is driven by
+    /// whoever reads.
+    pub(crate) async fn bulk(&self, call: Call) -> Result<Streaming> {
+        let name = call.name();
+        let request = self.request(call, &name)?;
+        let (mut sender, connection) = self.handshake().await?;
+        let mut connection: Option<Driven> = Some(Box::pin(async move {
+            if let Err(cause) = connection.await {
+                tracing::debug!(%cause, "a connection to the engine ended");
+            }
+        }));
+        let deadline = self.inner.deadlines.look;
+        let sending = async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        };
+        let response = match tokio::time::timeout(deadline, drive(&mut connection, sending)).await {
+            Ok(response) => response.map_err(|cause| self.cut(&name, true, &cause))?,
+            Err(_) => return Err(error::stalled(&name, deadline)),
+        };
+        self.learn(response.headers())?;
+        let (parts, body) = response.into_parts();
+        if !parts.status.is_success() {
+            let body = drive(&mut connection, body.collect()).await;
+            let body = body.map_err(|cause| error::broken(&name, &cause))?.to_bytes();
+            return Err(error::from_answer(parts.status, &body));
+        }
+        let body = ByteStream { body, call: name, connection, last: None, _sender: sender, _permit: None };
         Ok(Streaming { headers: parts.headers, body })
     }
 
@@ -429,6 +539,16 @@ impl Transport {
     }
 
     async fn open(&self) -> Result<SendRequest<RequestBody>> {
+        let (sender, connection) = self.handshake().await?;
+        tokio::spawn(async move {
+            if let Err(cause) = connection.with_upgrades().await {
+                tracing::debug!(%cause, "a connection to the engine ended");
+            }
+        });
+        Ok(sender)
+    }
+
+    async fn handshake(&self) -> Result<(SendRequest<RequestBody>, Wired)> {
         let opening = async {
             let wire = self.inner.address.open().await?;
             let handshake = http1::Builder::new().handshake(TokioIo::new(wire)).await;
@@ -439,13 +559,7 @@ impl Transport {
             let message = format!("no connection after {} s", limit.as_secs());
             Err(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
         });
-        let (sender, connection) = opened.map_err(|cause| wire::failed_to_open(&self.inner.display, &cause))?;
-        tokio::spawn(async move {
-            if let Err(cause) = connection.with_upgrades().await {
-                tracing::debug!(%cause, "a connection to the engine ended");
-            }
-        });
-        Ok(sender)
+        opened.map_err(|cause| wire::failed_to_open(&self.inner.display, &cause))
     }
 
     fn request(&self, call: Call, name: &str) -> Result<Request<RequestBody>> {

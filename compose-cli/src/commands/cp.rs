@@ -97,8 +97,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
             let Some(container) = containers.first() else { return Ok(ExitStatus::FAILURE) };
             if *local == "-" {
                 if !context.options.dry_run {
-                    let mut archive = runtime.streams().get_archive(container.id.as_str(), path).await?;
-                    tokio::io::copy(&mut archive, &mut tokio::io::stdout()).await?;
+                    let archive = runtime.streams().get_archive(container.id.as_str(), path).await?;
+                    crate::footer::copy(archive).await?;
                 }
                 return Ok(ExitStatus::SUCCESS);
             }

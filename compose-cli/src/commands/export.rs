@@ -1,13 +1,17 @@
 //! `export`: write the file system of a container as a tar archive.
 
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use compose_runtime::port::Reader;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::context::{Context, Wanted, check_services};
 use crate::invocation::ExitStatus;
 use crate::session;
+use crate::signals::Interrupts;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
@@ -40,27 +44,45 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     if context.options.dry_run {
         return Ok(ExitStatus::SUCCESS);
     }
-    let mut archive = scene.runtime.streams().export(container.id.as_str()).await?;
-    match &arguments.output {
-        Some(path) => {
-            let file = std::fs::File::options()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(path)
-                .with_context(|| format!("cannot write {path}"))?;
-            let mut file = tokio::fs::File::from_std(file);
-            let copied = async {
-                tokio::io::copy(&mut archive, &mut file).await?;
-                file.sync_all().await
-            };
-            copied.await.with_context(|| format!("cannot write {path}"))?;
+    let mut interrupts = Interrupts::listen()?;
+    let archive = scene.runtime.streams().export(container.id.as_str()).await?;
+    let written = async {
+        match &arguments.output {
+            Some(path) => write(archive, Path::new(path)).await.with_context(|| format!("cannot write {path}")),
+            None => Ok(crate::footer::copy(archive).await?),
         }
-        None => {
-            tokio::io::copy(&mut archive, &mut tokio::io::stdout()).await?;
-        }
+    };
+    tokio::select! {
+        written = written => written?,
+        _ = interrupts.next() => return Ok(ExitStatus::INTERRUPTED),
     }
     context.output.message(format!(" {} Exported \n", container.name));
     Ok(ExitStatus::SUCCESS)
+}
+
+/// Writes the archive beside its place first: a file that is there is a whole one.
+async fn write(mut archive: Reader, path: &Path) -> std::io::Result<()> {
+    let open = |path: &Path| std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    if path.exists() && !path.is_file() {
+        // A device or a pipe cannot be put in place.
+        let mut file = tokio::fs::File::from_std(open(path)?);
+        tokio::io::copy(&mut archive, &mut file).await?;
+        return file.flush().await;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let part = Part(path.with_file_name(format!(".{name}.{}", std::process::id())));
+    let mut file = tokio::fs::File::from_std(open(&part.0)?);
+    tokio::io::copy(&mut archive, &mut file).await?;
+    file.sync_all().await?;
+    std::fs::rename(&part.0, path)
+}
+
+/// A file that is removed unless it has been put in its place.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Gone where it has been renamed.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }

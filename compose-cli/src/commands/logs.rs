@@ -1,6 +1,6 @@
 //! `logs`: show the output of containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -12,7 +12,9 @@ use futures_util::StreamExt as _;
 use crate::context::{Context, Scene, Wanted, check_services, names};
 use crate::follow::{Audience, Follower, Notice};
 use crate::invocation::ExitStatus;
-use crate::log_view::{LineSplitter, LogStyle, LogView, LogWriter, SourceId, padded, short_name, without_stamp};
+use crate::log_view::{
+    LineSplitter, LogStyle, LogView, LogWriter, Moment, SourceId, padded, short_name, without_stamp,
+};
 use crate::signals::Interrupts;
 
 /// Arguments.
@@ -183,34 +185,32 @@ async fn print(scene: &Scene, style: LogStyle, options: &LogOptions, chosen: &[&
             Err(error) => return Err(error.into()),
         }
     }
-    let mut heads: BTreeMap<(Vec<u8>, usize), ()> = BTreeMap::new();
+    let mut heads: BTreeSet<(Moment, usize)> = BTreeSet::new();
     for (index, stream) in streams.iter_mut().enumerate() {
-        if let Some(stamp) = stream.advance().await? {
-            heads.insert((stamp, index), ());
+        if let Some(moment) = stream.advance().await? {
+            heads.insert((moment, index));
         }
     }
     // The line with the earliest time goes first; lines of one container keep their order.
-    while let Some(((_, index), ())) = heads.pop_first() {
+    while let Some((_, index)) = heads.pop_first() {
         let Some(stream) = streams.get_mut(index) else { continue };
-        while let Some((stamp, channel, line)) = stream.take() {
-            let line = if style.timestamps || !options.timestamps {
-                [stamp.as_slice(), line.as_slice()].concat()
-            } else {
-                line
-            };
-            view.line(stream.source, &line, writer.buffer(channel, false));
+        let first = heads.first().map(|(moment, _)| *moment);
+        let source = stream.source;
+        loop {
+            stream.take(style.timestamps, |channel, line| {
+                view.line(source, line, writer.buffer(channel, false));
+            });
             if writer.pending() > 64 * 1024 {
                 writer.flush()?;
             }
-            match stream.advance().await? {
-                Some(next) => {
-                    let later = heads.first_key_value().is_some_and(|((other, _), ())| *other < next);
-                    if later {
-                        heads.insert((next, index), ());
-                        break;
-                    }
-                }
-                None => break,
+            let next = match stream.next_moment() {
+                Some(next) => Some(next),
+                None => stream.advance().await?,
+            };
+            let Some(next) = next else { break };
+            if first.is_some_and(|first| first < next) {
+                heads.insert((next, index));
+                break;
             }
         }
     }
@@ -228,10 +228,19 @@ struct Merging {
     items: Items<LogChunk>,
     source: SourceId,
     splitter: LineSplitter,
-    stamped: bool,
-    ready: std::collections::VecDeque<(Vec<u8>, Channel, Vec<u8>)>,
+    /// Lines with their times before them, one after the other.
+    text: Vec<u8>,
+    lines: VecDeque<Stamped>,
     ended: bool,
-    last: Vec<u8>,
+    last: Moment,
+}
+
+/// A line in the text of a [`Merging`].
+struct Stamped {
+    moment: Moment,
+    channel: Channel,
+    /// Where its time begins, where its words begin, and where they end.
+    at: [usize; 3],
 }
 
 impl Merging {
@@ -240,24 +249,33 @@ impl Merging {
             items,
             source,
             splitter: LineSplitter::new(stamped, true),
-            stamped,
-            ready: std::collections::VecDeque::new(),
+            text: Vec::new(),
+            lines: VecDeque::new(),
             ended: false,
-            last: Vec::new(),
+            last: [0; 29],
         }
     }
 
+    /// The time of the next line, where one is ready.
+    fn next_moment(&self) -> Option<Moment> {
+        self.lines.front().map(|line| line.moment)
+    }
+
     /// Makes sure that a line is ready, and tells its time.
-    async fn advance(&mut self) -> anyhow::Result<Option<Vec<u8>>> {
-        while self.ready.is_empty() && !self.ended {
-            let (ready, stamped) = (&mut self.ready, self.stamped);
+    async fn advance(&mut self) -> anyhow::Result<Option<Moment>> {
+        while self.lines.is_empty() && !self.ended {
+            self.text.clear();
+            let (text, lines, last) = (&mut self.text, &mut self.lines, &mut self.last);
             let mut take = |channel: Channel, line: &[u8]| {
-                let (stamp, text) = if stamped { without_stamp(line) } else { (&[][..], line) };
-                let mut stamp = stamp.to_vec();
+                let (stamp, words) = without_stamp(line);
+                // A line without a time belongs to the one before it.
                 if !stamp.is_empty() {
-                    stamp.push(b' ');
+                    *last = padded(stamp);
                 }
-                ready.push_back((stamp, channel, text.to_vec()));
+                let start = text.len();
+                text.extend_from_slice(line);
+                let at = [start, text.len() - words.len(), text.len()];
+                lines.push_back(Stamped { moment: *last, channel, at });
             };
             match self.items.next().await {
                 Some(chunk) => self.splitter.push(&chunk?, &mut take),
@@ -267,16 +285,13 @@ impl Merging {
                 }
             }
         }
-        Ok(self.ready.front().map(|(stamp, _, _)| {
-            // Engines cut trailing zeros of a second's fraction, so texts are compared padded.
-            if !stamp.is_empty() {
-                self.last = padded(stamp);
-            }
-            self.last.clone()
-        }))
+        Ok(self.next_moment())
     }
 
-    fn take(&mut self) -> Option<(Vec<u8>, Channel, Vec<u8>)> {
-        self.ready.pop_front()
+    /// Gives the next line out, with or without its time.
+    fn take(&mut self, timed: bool, out: impl FnOnce(Channel, &[u8])) {
+        let Some(Stamped { channel, at: [stamp, words, end], .. }) = self.lines.pop_front() else { return };
+        let start = if timed { stamp } else { words };
+        out(channel, self.text.get(start..end).unwrap_or_default());
     }
 }

@@ -67,21 +67,35 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                 .iter()
                 .map(|container| async {
                     if !container.state.is_up() {
-                        return None;
+                        return Ok(None);
                     }
-                    let mut figures = scene.runtime.streams().stats(container.id.as_str(), false).await.ok()?;
-                    figures.next().await?.ok()
+                    let mut figures = scene.runtime.streams().stats(container.id.as_str(), false).await?;
+                    figures.next().await.transpose()
                 })
                 .collect();
-            let mut views = Vec::new();
+            let (mut views, mut answered, mut failure) = (Vec::new(), containers.is_empty(), None);
             for container in &containers {
-                let figures = all.next().await.flatten();
+                let figures = match all.next().await.transpose() {
+                    Ok(figures) => {
+                        answered = true;
+                        figures.flatten()
+                    }
+                    Err(error) => {
+                        // One that has gone has no figures, and the engine is there.
+                        answered |= error.is_not_found();
+                        failure = Some(error);
+                        None
+                    }
+                };
                 views.push(view(container, figures.as_ref(), !arguments.no_trunc));
             }
-            views
+            match failure {
+                Some(error) if !answered => Err(error),
+                _ => Ok(views),
+            }
         };
         let views = tokio::select! {
-            views = looking => views,
+            views = looking => views?,
             _ = interrupts.next() => return Ok(ExitStatus::INTERRUPTED),
         };
         let text = match (&template, arguments.format.as_deref()) {

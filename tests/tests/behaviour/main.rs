@@ -34,6 +34,7 @@ mod plan;
 mod queries;
 mod recreate;
 mod registry;
+mod robustness;
 mod scale;
 mod seeing;
 mod sharing;
@@ -170,6 +171,7 @@ fn main() -> std::process::ExitCode {
         queries::CASES,
         recreate::CASES,
         registry::CASES,
+        robustness::CASES,
         scale::CASES,
         seeing::CASES,
         sharing::CASES,
