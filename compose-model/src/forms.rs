@@ -29,6 +29,12 @@ enum Form {
     Text,
     /// `default`, `id=path`.
     Ssh,
+    /// One limit of `ulimits`.
+    Limit,
+    /// One limit of `build.ulimits`.
+    BuildLimit,
+    /// The list of `expose`.
+    Expose,
     DependsOn,
     Dependency,
     EnvFile,
@@ -65,13 +71,14 @@ impl Form {
             Self::Build | Self::Mount | Self::Device | Self::FileReference | Self::Extends | Self::Schedule => {
                 is_text || is_mapping
             }
-            Self::DependsOn => is_list || is_mapping,
+            Self::DependsOn | Self::Ssh => is_list || is_mapping,
             Self::Dependency | Self::Workload => is_mapping,
             Self::EnvFile | Self::Gpus => is_text || is_list,
             Self::Ports | Self::Mounts => is_list,
             Self::External => is_mapping || node.is_null(),
+            Self::Limit | Self::BuildLimit => is_text || is_mapping || matches!(node.go_kind(), "int"),
             Self::Variables => node.as_sequence().unwrap_or_default().iter().all(|item| item.as_scalar().is_some()),
-            Self::KeyValues | Self::Text | Self::Ssh | Self::List | Self::Names => true,
+            Self::KeyValues | Self::Text | Self::Expose | Self::List | Self::Names => true,
         }
     }
 
@@ -84,6 +91,8 @@ impl Form {
             Self::DependsOn | Self::Dependency => "depends_on",
             Self::EnvFile => "env_file",
             Self::Gpus => "gpus",
+            Self::Ssh => "ssh",
+            Self::Limit | Self::BuildLimit => "ulimits",
             Self::Ports => "port",
             Self::Extends => "extends",
             Self::Schedule => "schedule",
@@ -106,6 +115,7 @@ static FORMS: LazyLock<PathTable<Form>> = LazyLock::new(|| {
         ("volumes.*", Form::Mount),
         ("dns", Form::List),
         ("devices.*", Form::Device),
+        ("ulimits.*", Form::Limit),
         ("secrets.*", Form::FileReference),
         ("configs.*", Form::FileReference),
     ];
@@ -116,8 +126,10 @@ static FORMS: LazyLock<PathTable<Form>> = LazyLock::new(|| {
         ("build.sbom", Form::Text),
         ("build.additional_contexts", Form::KeyValues),
         ("build.ssh", Form::Ssh),
+        ("build.ulimits.*", Form::BuildLimit),
         ("depends_on", Form::DependsOn),
         ("depends_on.*", Form::Dependency),
+        ("expose", Form::Expose),
         ("ports", Form::Ports),
     ];
     let service =
@@ -252,7 +264,7 @@ impl Walk<'_> {
         }
         let origin = derived(&node.origin);
         match form {
-            Form::Workload | Form::Variables | Form::Mounts => {}
+            Form::Workload | Form::Variables | Form::Mounts | Form::Limit => {}
             Form::Build => wrap_text(node, "context"),
             Form::Extends => wrap_text(node, "service"),
             Form::FileReference => wrap_text(node, "source"),
@@ -282,7 +294,14 @@ impl Walk<'_> {
                 }
             }
             Form::KeyValues => self.key_values(node),
-            Form::Ssh => Self::ssh(node),
+            Form::Ssh => self.ssh(node),
+            Form::BuildLimit => {
+                if node.as_str().is_some() {
+                    let message = format!("{}: invalid type string for ulimits", self.path);
+                    self.error(node, "type", message);
+                }
+            }
+            Form::Expose => self.expose(node),
             Form::DependsOn => {
                 let Some(items) = node.as_sequence() else { return };
                 let mut mapping = Mapping::new();
@@ -398,31 +417,39 @@ impl Walk<'_> {
         node.value = Value::Mapping(mapping);
     }
 
-    fn ssh(node: &mut Node) {
+    fn ssh(&mut self, node: &mut Node) {
+        let Some(items) = node.as_sequence() else { return };
         let mut mapping = Mapping::new();
-        let mut add = |item: &Node, text: &str| {
+        for item in items {
+            let Some(text) = item.as_str() else { continue };
             let origin = derived(&item.origin);
             let (id, value) = match text.split_once('=') {
                 Some((id, path)) => (id, Node::text(path, origin)),
-                None => (text, Node::null(origin)),
+                // Only the agent of the user needs no path.
+                None if text == "default" => (text, Node::null(origin)),
+                None if self.lenient => return,
+                None => {
+                    let message = format!("invalid ssh key {text:?}");
+                    let help = "write `default` for the running agent, or `id=path` for a key or socket";
+                    self.diagnostics.push(Diagnostic::error("value", message).at_origin(&item.origin).help(help));
+                    continue;
+                }
             };
             mapping.insert(id.into(), Entry { key: item.origin.clone(), value });
-        };
-        match &node.value {
-            Value::Scalar(_) => match node.as_str() {
-                Some(text) => add(node, text),
-                None => return,
-            },
-            Value::Sequence(items) => {
-                for item in items {
-                    if let Some(text) = item.as_str() {
-                        add(item, text);
-                    }
-                }
-            }
-            Value::Mapping(_) => return,
         }
         node.value = Value::Mapping(mapping);
+    }
+
+    /// A port has no fraction, not even `.0`.
+    fn expose(&mut self, node: &Node) {
+        for (index, item) in node.as_sequence().into_iter().flatten().enumerate() {
+            if let Some(scalar) = item.as_scalar()
+                && matches!(scalar.typed, Typed::Float(_))
+            {
+                let message = format!("{}.[{index}]: unsupported expose value {}", self.path, scalar.text);
+                self.diagnostics.push(Diagnostic::error("value", message).at_origin(&item.origin));
+            }
+        }
     }
 
     fn device(&mut self, node: &mut Node) {
@@ -433,9 +460,14 @@ impl Walk<'_> {
             [source, target] => (source, target, "rwm"),
             [source, target, permissions] => (source, target, permissions),
             _ => {
-                let message = format!("confusing device mapping, please use long syntax: {text}");
-                self.error(node, "device", message);
-                return;
+                if self.lenient {
+                    // The reference goes on with a device of no name.
+                    ("", "", "rwm")
+                } else {
+                    let message = format!("confusing device mapping, please use long syntax: {text}");
+                    self.error(node, "device", message);
+                    return;
+                }
             }
         };
         let target = if target.is_empty() { source } else { target };

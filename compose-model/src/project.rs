@@ -226,7 +226,7 @@ pub struct Service {
     pub external_links: Vec<String>,
     /// `host=address`, in the order of the reference.
     #[serde(skip_serializing_if = "is_zero")]
-    pub extra_hosts: Vec<String>,
+    pub extra_hosts: Hosts,
     #[serde(skip_serializing_if = "is_zero")]
     pub group_add: Vec<String>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -481,7 +481,7 @@ plain! {
         no_cache_filter: Vec<String>,
         additional_contexts: StringMap,
         pull: bool,
-        extra_hosts: Vec<String>,
+        extra_hosts: Hosts,
         isolation: String,
         network: String,
         target: String,
@@ -667,7 +667,7 @@ plain! {
     }
     /// `post_start`, `pre_stop`: a command executed in the container.
     Hook {
-        command: Vec<String>,
+        command: Option<Vec<String>>,
         user: String,
         privileged: bool,
         working_dir: String,
@@ -715,6 +715,26 @@ plain! {
         model: String,
         context_size: i64,
         runtime_flags: Vec<String>,
+    }
+}
+
+/// The lines of `extra_hosts`, `host=address`. A list that was written but holds nothing is printed
+/// and hashed, other than none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hosts(Option<Vec<String>>);
+
+impl From<Vec<String>> for Hosts {
+    fn from(lines: Vec<String>) -> Self {
+        Self(Some(lines))
+    }
+}
+
+impl std::ops::Deref for Hosts {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        self.0.as_deref().unwrap_or_default()
     }
 }
 

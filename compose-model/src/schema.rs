@@ -255,6 +255,9 @@ fn check(node: &Node, shape: &Shape, path: &mut String, found: &mut Vec<Mistake>
         Shape::Range(least, most) => match node.as_scalar().map(|scalar| scalar.typed) {
             Some(Typed::Text) => {}
             Some(Typed::Int(value)) if (*least..=*most).contains(&value) => {}
+            // The text of a percentage has become a number with a fraction, if only of zero.
+            #[allow(clippy::cast_precision_loss)] // A bound beyond 2^53 is none.
+            Some(Typed::Float(value)) if value.fract() == 0.0 && (*least as f64..=*most as f64).contains(&value) => {}
             Some(Typed::Int(value)) => {
                 let most = if *most == i64::MAX { "…".to_owned() } else { most.to_string() };
                 let message = format!("must be a string or a number from {least} to {most}, got {value}");

@@ -423,7 +423,7 @@ mod tests {
         spec.build.args.insert("B".into(), None);
         spec.build.tags.push("extra:1".into());
         spec.build.provenance = "false".into();
-        spec.build.extra_hosts.push("far=192.0.2.1".into());
+        spec.build.extra_hosts = vec!["far=192.0.2.1".to_owned()].into();
         spec.build.ulimits.insert("nofile".into(), Ulimit::Pair { soft: 1, hard: 2 });
         spec.labels.insert("l".into(), "v".into());
         spec.secrets.insert("s".into(), FileContent::Environment { variable: "TOKEN".into() });

@@ -304,7 +304,7 @@ impl Watching {
     async fn execute(&self, context: &Context<'_>, scene: &Scene, rule: &Rule) -> anyhow::Result<()> {
         let Some(hook) = &rule.hook else { return Ok(()) };
         let options = ExecOptions {
-            command: hook.command.clone(),
+            command: hook.command.clone().unwrap_or_default(),
             environment: hook
                 .environment
                 .iter()
@@ -329,7 +329,7 @@ impl Watching {
                 let name = &container.name;
                 context
                     .output
-                    .warning(&format!("exec of {:?} in {name} ended with code {code}", hook.command.join(" ")));
+                    .warning(&format!("exec of {:?} in {name} ended with code {code}", hook.command.as_deref().unwrap_or_default().join(" ")));
             }
         }
         Ok(())

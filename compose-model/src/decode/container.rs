@@ -95,7 +95,7 @@ pub(super) fn container(service: &mut Service, fields: &Fields<'_>, diagnostics:
     service.platform = fields.text("platform");
     service.privileged = fields.flag("privileged", diagnostics);
     service.pull_policy = fields.text("pull_policy");
-    service.pull_refresh_after = fields.node("pull_refresh_after").map(|_| fields.text("pull_refresh_after"));
+    service.pull_refresh_after = Some(fields.text("pull_refresh_after")).filter(|age| !age.is_empty());
     service.read_only = fields.flag("read_only", diagnostics);
     service.runtime = fields.text("runtime");
     service.secrets = file_references(fields, "secrets", diagnostics);
@@ -103,7 +103,7 @@ pub(super) fn container(service: &mut Service, fields: &Fields<'_>, diagnostics:
     service.shm_size = fields.bytes("shm_size", diagnostics);
     service.stop_grace_period = fields.duration("stop_grace_period", diagnostics);
     service.stop_signal = fields.text("stop_signal");
-    service.storage_opt = fields.string_map("storage_opt");
+    service.storage_opt = fields.strict_map("storage_opt", diagnostics);
     service.sysctls = fields.string_map("sysctls");
     service.tmpfs = fields.texts("tmpfs");
     service.ulimits = fields.ulimits(diagnostics);
@@ -145,10 +145,10 @@ fn blkio_config(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> BlkioConf
         device_read_iops: limits("device_read_iops"),
         device_write_bps: limits("device_write_bps"),
         device_write_iops: limits("device_write_iops"),
-        weight: fields.small("weight", diagnostics),
+        weight: fields.unsigned("weight", diagnostics),
         weight_device: fields.items("weight_device", |device| WeightDevice {
             path: device.text("path"),
-            weight: device.small("weight", diagnostics),
+            weight: device.unsigned("weight", diagnostics),
             extensions: device.extensions(),
         }),
         extensions: fields.extensions(),
@@ -170,7 +170,7 @@ pub(super) fn file_references(fields: &Fields<'_>, key: &str, diagnostics: &mut 
 /// A command executed in a container.
 pub(super) fn hook(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Hook {
     Hook {
-        command: fields.command("command", diagnostics).unwrap_or_default(),
+        command: fields.command("command", diagnostics),
         user: fields.text("user"),
         privileged: fields.flag("privileged", diagnostics),
         working_dir: fields.text("working_dir"),
@@ -183,5 +183,6 @@ pub(super) fn hook(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Hook {
 pub(super) fn word_lists(fields: &Fields<'_>, key: &str) -> crate::project::Sorted<String, Vec<String>> {
     let Some(options) = fields.object(key) else { return crate::project::Sorted::new() };
     let names = fields.node(key).and_then(Node::as_mapping).into_iter().flatten();
-    names.map(|(name, _)| (name.to_string(), options.texts(name))).collect()
+    // A list of no words counts as not written.
+    names.map(|(name, _)| (name.to_string(), options.texts(name))).filter(|(_, words)| !words.is_empty()).collect()
 }

@@ -1,7 +1,7 @@
 //! Reading the attributes of a mapping by name and type.
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::project::{Environment, Extensions, StringMap, Ulimit};
+use crate::project::{Environment, Extensions, Hosts, StringMap, Ulimit};
 use crate::tree::{Mapping, Node, Scalar, Typed, Value};
 use crate::units::{ByteSize, Duration, FileMode};
 
@@ -267,10 +267,37 @@ impl<'a> Fields<'a> {
         self.values(key).into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect()
     }
 
+    /// Like [`Fields::string_map`] where the reference takes texts and whole numbers only.
+    pub(super) fn strict_map(&self, key: &str, diagnostics: &mut Diagnostics) -> StringMap {
+        for (name, entry) in self.node(key).and_then(Node::as_mapping).into_iter().flatten() {
+            let kind = match &entry.value.value {
+                Value::Scalar(scalar) => match scalar.typed {
+                    Typed::Float(_) => "float64",
+                    Typed::Bool(_) => "bool",
+                    _ => continue,
+                },
+                _ => entry.value.go_kind(),
+            };
+            let reason = format!("expected type 'string', got unconvertible type '{kind}'");
+            self.mistake(&format!("{key}[{name}]"), &entry.value, &reason, diagnostics);
+        }
+        self.string_map(key)
+    }
+
+    /// A whole number without sign of a kind that the reference does not make of text.
+    pub(super) fn unsigned(&self, key: &str, diagnostics: &mut Diagnostics) -> u16 {
+        if let Some(node) = self.node(key).filter(|node| node.as_str().is_some()) {
+            let reason = "expected type 'uint16', got unconvertible type 'string'";
+            self.mistake(key, node, reason, diagnostics);
+            return 0;
+        }
+        self.small(key, diagnostics)
+    }
+
     /// `host=address` lines, sorted.
-    pub(super) fn hosts(&self, key: &str, diagnostics: &mut Diagnostics) -> Vec<String> {
+    pub(super) fn hosts(&self, key: &str, diagnostics: &mut Diagnostics) -> Hosts {
         let mut hosts: Vec<(String, String)> = Vec::new();
-        let Some(node) = self.node(key) else { return Vec::new() };
+        let Some(node) = self.node(key) else { return Hosts::default() };
         match &node.value {
             Value::Scalar(_) => {}
             Value::Sequence(items) => {
@@ -307,7 +334,8 @@ impl<'a> Fields<'a> {
         };
         let mut lines: Vec<String> = hosts.iter().map(line).collect();
         lines.sort();
-        lines
+        let is_written = matches!(&node.value, Value::Mapping(mapping) if !mapping.is_empty());
+        if lines.is_empty() && !is_written { Hosts::default() } else { lines.into() }
     }
 
     pub(super) fn ulimits(&self, diagnostics: &mut Diagnostics) -> crate::project::Sorted<String, Ulimit> {

@@ -57,7 +57,7 @@ pub(super) fn file_object(fields: &Fields<'_>, diagnostics: &mut Diagnostics) ->
         external: fields.flag("external", diagnostics),
         labels: fields.string_map("labels"),
         driver: fields.text("driver"),
-        driver_opts: fields.string_map("driver_opts"),
+        driver_opts: fields.strict_map("driver_opts", diagnostics),
         template_driver: fields.text("template_driver"),
         extensions: fields.extensions(),
     }

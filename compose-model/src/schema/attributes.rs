@@ -664,7 +664,7 @@ static SECRET: Object = Object {
         ("file", TEXT),
         ("driver", TEXT),
         ("template_driver", TEXT),
-        ("external", EXTERNAL_OR_NAME),
+        ("external", EXTERNAL_OR_ANYTHING),
         ("labels", MAP_OR_LIST),
         ("driver_opts", OPTIONS),
     ],
@@ -679,7 +679,7 @@ static CONFIG: Object = Object {
         ("environment", TEXT),
         ("file", TEXT),
         ("template_driver", TEXT),
-        ("external", EXTERNAL_OR_NAME),
+        ("external", EXTERNAL_OR_ANYTHING),
         ("labels", MAP_OR_LIST),
     ],
     ..Object::EMPTY
@@ -687,6 +687,10 @@ static CONFIG: Object = Object {
 
 /// `external`, former long form.
 static EXTERNAL: Object = Object { fields: &[("name", TEXT)], ..Object::EMPTY };
+
+/// `external` of secrets and configs, where the reference looks at nothing but the name.
+static EXTERNAL_FILE: Object =
+    Object { fields: &[("name", TEXT)], names: (Names::Open, &Shape::Any), ..Object::EMPTY };
 
 /// A model.
 static MODEL: Object = Object {
@@ -699,6 +703,7 @@ const FILE_REFERENCES: Shape =
     Shape::List { items: &Shape::OneOf(&[TEXT, Shape::Object(&FILE_REFERENCE)]), unique: false };
 const EXTRA_HOSTS: Shape = Shape::OneOf(&[Shape::Object(&EXTRA_HOST_ADDRESSES), UNIQUE_TEXTS]);
 const EXTERNAL_OR_NAME: Shape = Shape::OneOf(&[FLAG, Shape::Object(&EXTERNAL)]);
+const EXTERNAL_OR_ANYTHING: Shape = Shape::OneOf(&[FLAG, Shape::Object(&EXTERNAL_FILE)]);
 const PROVIDER_OPTION: Shape = Shape::Scalar(&[Type::Boolean, Type::Number, Type::Text]);
 
 const PULL_POLICY: Pattern = Pattern {

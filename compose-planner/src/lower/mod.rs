@@ -111,7 +111,7 @@ pub(crate) fn container(
         mounts,
         tmpfs: service.tmpfs.clone(),
         volumes_from: volumes_from(world, peers, service)?,
-        extra_hosts: service.extra_hosts.clone(),
+        extra_hosts: service.extra_hosts.to_vec(),
         dns: service.dns.clone(),
         dns_opt: service.dns_opt.clone(),
         dns_search: service.dns_search.clone(),
@@ -200,7 +200,7 @@ pub(crate) fn exec_hook(moment: &str, index: usize, hook: &Hook) -> HookSpec {
     HookSpec {
         moment: moment.to_owned(),
         index,
-        command: hook.command.clone(),
+        command: hook.command.clone().unwrap_or_default(),
         user: hook.user.clone(),
         privileged: hook.privileged,
         working_dir: hook.working_dir.clone(),
