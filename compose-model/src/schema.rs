@@ -19,6 +19,8 @@ pub use json_schema::json_schema;
 pub enum Type {
     /// `true`, `false`
     Boolean,
+    /// What YAML reads as a point in time where it is not quoted.
+    Date,
     /// A number without fraction.
     Integer,
     /// Nothing.
@@ -33,6 +35,7 @@ impl Type {
     const fn name(self) -> &'static str {
         match self {
             Self::Boolean => "boolean",
+            Self::Date => "string",
             Self::Integer => "integer",
             Self::Null => "null",
             Self::Number => "number",
@@ -50,8 +53,8 @@ impl Type {
                 _ => false,
             },
             Self::Number => matches!(typed, Typed::Int(_) | Typed::Uint(_) | Typed::Float(_)),
-            // A date is no text for YAML but nobody means anything else by it.
-            Self::Text => matches!(typed, Typed::Text | Typed::Time),
+            Self::Date => matches!(typed, Typed::Time),
+            Self::Text => matches!(typed, Typed::Text),
         }
     }
 }
@@ -410,6 +413,9 @@ fn wrong_type(node: &Node, shape: &Shape, path: &str) -> Mistake {
     let mut mistake = Mistake::new("type", path, format!("must be a {}", kind_names(shape)), &node.origin);
     if path == "version" || path == "name" || matches!(shape, Shape::Scalar([Type::Text])) {
         mistake.help = match node.as_scalar() {
+            Some(scalar) if matches!(scalar.typed, Typed::Time) => {
+                Some(format!("YAML reads a date here; put it in quotes: \"{}\"", scalar.text))
+            }
             Some(scalar) if !scalar.is_null() => Some(format!("put it in quotes: \"{}\"", scalar.text)),
             Some(_) => Some("give it a value or remove the line".to_owned()),
             None => None,
@@ -425,6 +431,7 @@ fn kind_names(shape: &Shape) -> String {
         Shape::Scalar(types) => {
             let mut names: Vec<&str> = types.iter().map(|kind| kind.name()).collect();
             names.sort_unstable();
+            names.dedup();
             names
         }
         Shape::Words(_) | Shape::Pattern(_) => vec!["string"],

@@ -55,6 +55,16 @@ pub enum PlanError {
         /// Where it is used.
         place: Option<Place>,
     },
+    /// What a service publishes is no port of a host.
+    #[error("service {:?}: invalid published port {published:?}{}", .service.as_str(), at(.place.as_ref()))]
+    InvalidPublishedPort {
+        /// The service.
+        service: ServiceName,
+        /// As it is written.
+        published: String,
+        /// Where.
+        place: Option<Place>,
+    },
     /// More than one replica of a service with a name of its own.
     #[error(
         "The {:?} service is using the custom container name {name:?}. Docker requires each container to have a \

@@ -106,7 +106,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     } else if let Some(wanted) = &arguments.hash {
         hashes(context, options, wanted)?
     } else if arguments.no_interpolate && !arguments.asks_for_a_list() {
-        uninterpolated(context, options, json)?
+        uninterpolated(context, options, arguments, json)?
     } else {
         options.services.clone_from(&arguments.services);
         options.input.no_interpolate = arguments.no_interpolate;
@@ -222,9 +222,20 @@ fn hashes(context: &Context<'_>, mut options: LoadOptions, wanted: &str) -> anyh
     Ok(text)
 }
 
-fn uninterpolated(context: &Context<'_>, mut options: LoadOptions, json: bool) -> anyhow::Result<String> {
+fn uninterpolated(
+    context: &Context<'_>,
+    mut options: LoadOptions,
+    arguments: &Arguments,
+    json: bool,
+) -> anyhow::Result<String> {
     options.input.no_interpolate = true;
-    let model = loading::load_tree(context, &options)?;
+    let mut model = loading::load_tree(context, &options)?;
+    if arguments.resolve_image_digests || arguments.lock_image_digests {
+        super::image_digests::pin_tree(&mut model.tree, context)?;
+    }
+    if arguments.lock_image_digests {
+        super::image_digests::only_images_of(&mut model.tree);
+    }
     let document = canonical::tree_document(&model.tree);
     Ok(if json { canonical::write_json(&document) + "\n" } else { canonical::write_yaml(&document) })
 }

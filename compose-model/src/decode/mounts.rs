@@ -1,7 +1,8 @@
 //! `volumes` and `ports` of a service, in their long forms.
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::diagnostic::Diagnostics;
 use crate::project::{BindOptions, ImageOptions, Mount, Port, TmpfsOptions, VolumeOptions};
+use crate::tree::Typed;
 
 use super::fields::Fields;
 
@@ -38,28 +39,21 @@ pub(super) fn mounts(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Vec<
 
 pub(super) fn ports(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Vec<Port> {
     fields.items("ports", |port| {
-        let published = port.text("published");
         if let Some(node) = port.node("published")
-            && !is_port_range(&published)
+            && node.as_scalar().is_some_and(|scalar| matches!(scalar.typed, Typed::Float(_)))
         {
-            let message = format!("invalid published port {published:?}");
-            diagnostics.push(Diagnostic::error("port", message).at_origin(&node.origin));
+            let reason = "expected type 'string', got unconvertible type 'float64'";
+            port.mistake("published", node, reason, diagnostics);
         }
         Port {
             name: port.text("name"),
             mode: port.text("mode"),
             host_ip: port.text("host_ip"),
             target: port.small("target", diagnostics),
-            published,
+            published: port.text("published"),
             protocol: port.text("protocol"),
             app_protocol: port.text("app_protocol"),
             extensions: port.extensions(),
         }
     })
-}
-
-/// A port, `from-to`, or nothing.
-fn is_port_range(text: &str) -> bool {
-    let is_port = |text: &str| text.parse::<u16>().is_ok();
-    text.is_empty() || is_port(text) || text.split_once('-').is_some_and(|(from, to)| is_port(from) && is_port(to))
 }

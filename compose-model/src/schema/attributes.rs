@@ -13,13 +13,14 @@ const TEXTS: Shape = Shape::List { items: &TEXT, unique: false };
 const UNIQUE_TEXTS: Shape = Shape::List { items: &TEXT, unique: true };
 const TEXT_OR_TEXTS: Shape = Shape::OneOf(&[TEXT, UNIQUE_TEXTS]);
 const TEXT_OR_LIST: Shape = Shape::OneOf(&[TEXT, TEXTS]);
-const VALUE: Shape = Shape::Scalar(&[Type::Boolean, Type::Null, Type::Number, Type::Text]);
+const VALUE: Shape = Shape::Scalar(&[Type::Boolean, Type::Null, Type::Number, Type::Text, Type::Date]);
+const OPTION: Shape = Shape::Scalar(&[Type::Number, Type::Text, Type::Date]);
 const MAP_OR_LIST: Shape = Shape::OneOf(&[Shape::Object(&VALUES), UNIQUE_TEXTS]);
 const OPTIONS: Shape = Shape::Object(&NUMBERS_AND_TEXTS);
 const COMMAND: Shape = Shape::OneOf(&[Shape::Scalar(&[Type::Null]), TEXT, TEXTS]);
 
 static VALUES: Object = Object { names: (Names::Any, &VALUE), extensions: false, ..Object::EMPTY };
-static NUMBERS_AND_TEXTS: Object = Object { names: (Names::Open, &NUMBER), extensions: false, ..Object::EMPTY };
+static NUMBERS_AND_TEXTS: Object = Object { names: (Names::Open, &OPTION), extensions: false, ..Object::EMPTY };
 static TEXT_BY_NAME: Object = Object { names: (Names::Any, &TEXT), extensions: false, ..Object::EMPTY };
 static FREE: Object = Object { names: (Names::Open, &Shape::Any), extensions: false, ..Object::EMPTY };
 
@@ -316,7 +317,7 @@ static LOGGING: Object =
 
 /// `logging.options`.
 static LOGGING_OPTIONS: Object = Object {
-    names: (Names::Open, &Shape::Scalar(&[Type::Null, Type::Number, Type::Text])),
+    names: (Names::Open, &Shape::Scalar(&[Type::Null, Type::Number, Type::Text, Type::Date])),
     extensions: false,
     ..Object::EMPTY
 };

@@ -170,7 +170,8 @@ fn one_of(many: &str) -> String {
 }
 
 fn scalar(types: &[Type]) -> Value {
-    let names: Vec<&str> = types.iter().map(|kind| kind.name()).collect();
+    let mut names: Vec<&str> = types.iter().map(|kind| kind.name()).collect();
+    names.dedup();
     let schema = match &names[..] {
         [name] => json!({ "type": name }),
         names => json!({ "type": names }),

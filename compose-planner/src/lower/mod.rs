@@ -65,6 +65,7 @@ pub(crate) fn container(
         Role::OneOff { .. } | Role::Hook { .. } => name.clone(),
     };
     let (network_mode, networks) = networking::networks(world, peers, service, &known_as, role)?;
+    networking::check_ports(world, service)?;
     let mounts = mounts::mounts(world, service, role)?;
     let mut files = Vec::new();
     if world.capabilities.secrets_in_memory {

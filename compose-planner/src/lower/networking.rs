@@ -112,6 +112,21 @@ pub(super) fn links(world: &World<'_>, peers: &Peers, service: &Service) -> Vec<
     links
 }
 
+/// Refuses what is no port; a file may say anything there until a port is wanted.
+pub(super) fn check_ports(world: &World<'_>, service: &Service) -> Result<(), PlanError> {
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    let is_range =
+        |text: &str| is_port(text) || text.split_once('-').is_some_and(|(from, to)| is_port(from) && is_port(to));
+    match service.ports.iter().position(|port| !port.published.is_empty() && !is_range(&port.published)) {
+        Some(index) => Err(PlanError::InvalidPublishedPort {
+            service: service.name.clone(),
+            published: service.ports[index].published.clone(),
+            place: world.place(&service.name, &format!("ports.{index}")),
+        }),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn ports(world: &World<'_>, service: &Service) -> Vec<PortSpec> {
     service
         .ports

@@ -187,7 +187,7 @@ fn value_of(shape: &'static Shape, depth: u32) -> BoxedStrategy<Value> {
                 Type::Integer => json!(3),
                 Type::Null => json!(null),
                 Type::Number => json!(0.5),
-                Type::Text => json!("word"),
+                Type::Date | Type::Text => json!("word"),
             })
             .boxed(),
         Shape::Words(words) => select(words.to_vec()).prop_map(|word| json!(word)).boxed(),
