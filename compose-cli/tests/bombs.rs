@@ -77,15 +77,15 @@ fn deep_nesting_is_refused() {
 fn a_file_beyond_the_limit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = fs::File::create(folder.path().join("compose.yaml")).unwrap();
-    file.set_len(17 << 20).unwrap();
-    refused_in(folder.path(), "larger than 16 MiB");
+    file.set_len(16 << 20).unwrap();
+    refused_in(folder.path(), "larger than 8 MiB");
 }
 
 #[test]
 fn a_file_as_large_as_the_limit_is_read_or_refused_in_bounds() {
     let folder = tempfile::tempdir().unwrap();
     let line = "# a comment that fills the file up to its limit with nothing of interest in it\n";
-    let text = line.repeat((16 << 20) / line.len());
+    let text = line.repeat((8 << 20) / line.len());
     fs::write(folder.path().join("compose.yaml"), text).unwrap();
     refused_in(folder.path(), "empty compose file");
 }
@@ -94,6 +94,13 @@ fn a_file_as_large_as_the_limit_is_read_or_refused_in_bounds() {
 fn a_file_of_a_million_values_is_refused() {
     let text = format!("services: {{a: {{image: x}}}}\nx-a:\n{}", "- a\n".repeat(1_000_000));
     refused(&[("compose.yaml", &text)], "more than 610000 keys and values");
+}
+
+#[test]
+fn port_ranges_that_fill_the_memory_are_refused() {
+    let ranges: Vec<String> = (1..100).map(|host| format!("'127.0.0.{host}:1-65535:1-65535'")).collect();
+    let text = format!("services: {{a: {{image: x, ports: [{}]}}}}", ranges.join(", "));
+    refused(&[("compose.yaml", &text)], "more than 65536 ports");
 }
 
 #[test]
@@ -118,7 +125,7 @@ fn a_huge_env_file_is_refused() {
         let name = if service_file { "big.env" } else { ".env" };
         fs::write(folder.path().join("compose.yaml"), "services: {a: {image: x, env_file: [big.env]}}").unwrap();
         fs::File::create(folder.path().join(name)).unwrap().set_len(1 << 30).unwrap();
-        refused_in(folder.path(), "larger than 16 MiB");
+        refused_in(folder.path(), "larger than 8 MiB");
     }
 }
 

@@ -205,7 +205,9 @@ fn images_are_pinned_to_the_digests_of_the_registry() {
     let digest = shelf.document("web", "7", &manifest)["digest"].as_str().unwrap().to_owned();
     let address = shelf.serve();
     let folder = tempfile::tempdir().unwrap();
-    let text = format!("name: shop\nservices: {{web: {{image: '{address}/web:${{TAG:-7}}', user: '1'}}, own: {{build: .}}}}\n");
+    let text = format!(
+        "name: shop\nservices: {{web: {{image: '{address}/web:${{TAG:-7}}', user: '1'}}, own: {{build: .}}}}\n"
+    );
     fs::write(folder.path().join("compose.yaml"), text).unwrap();
     let pinned = format!("{address}/web:7@{digest}");
     let resolved = accepted(folder.path(), &["config", "--resolve-image-digests"]);
@@ -216,6 +218,7 @@ fn images_are_pinned_to_the_digests_of_the_registry() {
     fs::write(folder.path().join("lock.yaml"), locked).unwrap();
     let files = ["-f", "compose.yaml", "-f", "lock.yaml", "config", "--images"];
     assert!(accepted(folder.path(), &files).contains(&pinned));
-    let (accepted, text) = compose(folder.path(), &["-f", "compose.yaml", "config", "--resolve-image-digests", "--hash", "*"]);
+    let (accepted, text) =
+        compose(folder.path(), &["-f", "compose.yaml", "config", "--resolve-image-digests", "--hash", "*"]);
     assert!(accepted, "{text}");
 }

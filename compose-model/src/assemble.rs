@@ -131,7 +131,7 @@ impl Remote for NoRemote {
     }
 
     fn fetch(&self, reference: &str) -> Result<String, String> {
-        Err(format!("cannot load {reference}: remote Compose files (git, OCI) are not supported here"))
+        Err(format!("cannot load {reference}: it is on another machine, and nothing was given that fetches it"))
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{self, Read};
 
 /// A Compose file or env file larger than this is refused.
-pub const SIZE_LIMIT: u64 = 16 * 1024 * 1024;
+pub const SIZE_LIMIT: u64 = 8 * 1024 * 1024;
 
 /// What lies at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,6 +18,9 @@ use crate::tree::{Entry, Mapping, Node, Origin, Scalar, StepKind, Typed, Value};
 
 pub(crate) use mounts::clean_path;
 
+/// Most ports of one service; ranges are written out, and a few short ones would fill the memory.
+const PORT_LIMIT: usize = 65_536;
+
 /// What is done to the value of an attribute.
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -362,6 +365,12 @@ impl Walk<'_> {
         let origin = node.origin.clone();
         let untouched = if self.lenient { node.clone() } else { Node::null(origin.clone()) };
         let Some(items) = node.as_sequence_mut() else { return };
+        let count: usize = items.iter().filter_map(Node::as_str).map(ports::count).sum();
+        if count > PORT_LIMIT {
+            let message = format!("{}: more than {PORT_LIMIT} ports", self.path);
+            self.diagnostics.push(Diagnostic::error("port", message).at_origin(&origin));
+            return;
+        }
         let mut all = Vec::with_capacity(items.len());
         for item in std::mem::take(items) {
             let text = match &item.value {

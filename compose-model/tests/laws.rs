@@ -17,6 +17,20 @@ fn yaml_of(text: &str) -> Result<String, String> {
     load(&options(), &files).map(|loaded| canonical::yaml(&loaded.project)).map_err(|error| error.render(false))
 }
 
+/// Files that say nothing.
+const EMPTY: [&str; 4] = [
+    "services: {}",
+    "networks: {}\nvolumes: {}",
+    "# nothing\nservices:\n  {}\n",
+    "---\nservices: {}\n---\nsecrets: {}\n",
+];
+
+fn two_files() -> LoadOptions {
+    let mut options = options();
+    options.input.files = vec!["compose.yaml".to_owned(), "over.yaml".to_owned()];
+    options
+}
+
 fn word() -> impl Strategy<Value = String> {
     "[a-z][a-z0-9]{1,6}"
 }
@@ -71,6 +85,47 @@ proptest! {
         let first = yaml_of(&text).map_err(TestCaseError::fail)?;
         let second = yaml_of(&first).map_err(|error| TestCaseError::fail(format!("{first}\n{error}")))?;
         prop_assert_eq!(first, second);
+    }
+
+    #[test]
+    fn an_empty_file_on_top_changes_nothing(text in project(), which in 0..EMPTY.len()) {
+        let alone = yaml_of(&text).map_err(TestCaseError::fail)?;
+        let files = MemoryFiles::new().with("/p/compose.yaml", text).with("/p/over.yaml", EMPTY[which]);
+        let both = load(&two_files(), &files).map_err(|error| TestCaseError::fail(error.render(false)))?;
+        prop_assert_eq!(alone, canonical::yaml(&both.project));
+    }
+
+    #[test]
+    fn interpolation_changes_values_and_never_structure(
+        values in prop::collection::btree_map("[a-z]{1,5}", "[a-zA-Z0-9:{}\\[\\]#&*!|>'\"%@,\n \t$-]{0,16}", 1..6),
+    ) {
+        let lines: String = values.keys().map(|name| format!("      {name}: ${{V_{name}}}\n")).collect();
+        let text = format!("services:\n  a:\n    image: x\n    labels:\n{lines}");
+        let mut options = options();
+        options.input.environment = values.iter().map(|(name, value)| (format!("V_{name}"), value.clone())).collect();
+        let files = MemoryFiles::new().with("/p/compose.yaml", text);
+        let loaded = load(&options, &files).map_err(|error| TestCaseError::fail(error.render(false)))?;
+        let labels = loaded.project.services.values().next().map(|service| &service.labels);
+        prop_assert_eq!(labels, Some(&values));
+    }
+
+    #[test]
+    fn every_place_that_is_named_lies_in_its_text(
+        text in "(services:|image: é|[ \\n]|\\r\\n|ports:|- |[a-zéß]{1,5}|\\$\\{[A-Z]?(:\\?é)?\\}?|[:{}\\[\\]&*!|>'\"%@`$#,?-]){0,40}",
+        more in "(services:|a:|[ \\n]|image: x|[a-zß:{}\\[\\]]{1,5}){0,20}",
+    ) {
+        let files = MemoryFiles::new().with("/p/compose.yaml", text).with("/p/over.yaml", more);
+        let (diagnostics, sources) = match load(&two_files(), &files) {
+            Ok(loaded) => (loaded.diagnostics, loaded.sources),
+            Err(error) => (error.diagnostics, error.sources),
+        };
+        for diagnostic in diagnostics.iter() {
+            let labels = diagnostic.labels.iter().map(|label| label.span);
+            for span in diagnostic.span.into_iter().chain(labels) {
+                let inside = sources.get(span.source).is_some_and(|source| source.text().get(span.range()).is_some());
+                prop_assert!(inside, "{:?}: {}", span, diagnostic.message);
+            }
+        }
     }
 
     #[test]

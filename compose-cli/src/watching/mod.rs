@@ -327,9 +327,10 @@ impl Watching {
             let (code, _) = sync::execute(scene.runtime.as_ref(), container, &options, &mut sink).await?;
             if code != 0 {
                 let name = &container.name;
-                context
-                    .output
-                    .warning(&format!("exec of {:?} in {name} ended with code {code}", hook.command.as_deref().unwrap_or_default().join(" ")));
+                context.output.warning(&format!(
+                    "exec of {:?} in {name} ended with code {code}",
+                    hook.command.as_deref().unwrap_or_default().join(" ")
+                ));
             }
         }
         Ok(())

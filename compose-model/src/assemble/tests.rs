@@ -214,7 +214,7 @@ fn projects_include_others() {
         (&[("/p/f.yaml", "include: [none.yaml]")], "\n/p/f.yaml:1:11 open /p/none.yaml: no such file or directory"),
         (
             &[("/p/f.yaml", "include: ['oci://x/y']")],
-            "\n/p/f.yaml:1:11 cannot load oci://x/y: remote Compose files (git, OCI) are not supported here",
+            "\n/p/f.yaml:1:11 cannot load oci://x/y: it is on another machine, and nothing was given that fetches it",
         ),
         (&[("/p/f.yaml", "include: [{paht: x}]")], "\n/p/f.yaml:1:12 include additional properties 'paht' not allowed"),
     ];

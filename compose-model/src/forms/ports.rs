@@ -33,6 +33,13 @@ impl PortMapping {
     }
 }
 
+/// How many mappings a short form gives, as far as it can be told without making them.
+pub(super) fn count(text: &str) -> usize {
+    let container = text.rsplit(':').next().unwrap_or_default().split('/').next().unwrap_or_default();
+    let bounds = container.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    bounds.map_or(1, |(from, to): (u16, u16)| usize::from(to.saturating_sub(from)) + 1)
+}
+
 /// Splits a short form; a range of container ports gives several mappings, sorted as the text of
 /// `PORT/PROTOCOL` sorts, which is how the reference orders them. The error is its message.
 pub(super) fn parse(text: &str) -> Result<Vec<PortMapping>, String> {

@@ -690,8 +690,7 @@ static CONFIG: Object = Object {
 static EXTERNAL: Object = Object { fields: &[("name", TEXT)], ..Object::EMPTY };
 
 /// `external` of secrets and configs, where the reference looks at nothing but the name.
-static EXTERNAL_FILE: Object =
-    Object { fields: &[("name", TEXT)], names: (Names::Open, &Shape::Any), ..Object::EMPTY };
+static EXTERNAL_FILE: Object = Object { fields: &[("name", TEXT)], names: (Names::Open, &Shape::Any), ..Object::EMPTY };
 
 /// A model.
 static MODEL: Object = Object {

@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: our release build against the reference and against a bare client, in
 //! turns, on the same machine.
 //!
-//! Medians with their ratios. Turns alternate, so that foreign load meets all alike. One theme of
+//! `--only bombs` shows what hostile input costs. Medians with their ratios. Turns alternate, so that foreign load meets all alike. One theme of
 //! rows is one [`Section`] in a module of its own.
 
 mod bare;
+mod bombs;
 mod lifecycle;
 mod planner;
 mod projects;
@@ -45,6 +46,7 @@ struct Section {
 
 const SECTIONS: &[Section] = &[
     Section { name: "reading", needs_engine: false, run: reading::rows },
+    Section { name: "bombs", needs_engine: false, run: bombs::rows },
     Section { name: "planner", needs_engine: false, run: planner::rows },
     Section { name: "lifecycle", needs_engine: true, run: lifecycle::rows },
     Section { name: "chains", needs_engine: true, run: lifecycle::chains },

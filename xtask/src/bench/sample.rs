@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::resource::{UsageWho, getrusage};
 use std::fs;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a run cost.
@@ -22,6 +22,21 @@ pub(crate) struct Sample {
 
 /// Runs the command, which has to succeed.
 pub(crate) fn take(command: &Command, folder: &Path) -> Result<Sample> {
+    let (done, sample) = measured(command, folder)?;
+    if !done.status.success() {
+        let said = String::from_utf8_lossy(&done.stderr);
+        bail!("`{}` failed: {}", shell::shown(command), shell::last_lines(said.trim(), 8));
+    }
+    Ok(sample)
+}
+
+/// Runs the command, and says whether it failed.
+pub(super) fn take_either(command: &Command, folder: &Path) -> Result<(bool, Sample)> {
+    let (done, sample) = measured(command, folder)?;
+    Ok((!done.status.success(), sample))
+}
+
+fn measured(command: &Command, folder: &Path) -> Result<(Output, Sample)> {
     let note = folder.join("sample");
     let own = std::env::current_exe().context("cannot find this program itself")?;
     let mut outer = Command::new(own);
@@ -37,11 +52,8 @@ pub(crate) fn take(command: &Command, folder: &Path) -> Result<Sample> {
     }
     outer.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let done = outer.output().with_context(|| format!("cannot run `{}`", shell::shown(command)))?;
-    if !done.status.success() {
-        let said = String::from_utf8_lossy(&done.stderr);
-        bail!("`{}` failed: {}", shell::shown(command), shell::last_lines(said.trim(), 8));
-    }
-    parse(&fs::read_to_string(&note)?).context("a run was not written down")
+    let sample = parse(&fs::read_to_string(&note)?).context("a run was not written down")?;
+    Ok((done, sample))
 }
 
 /// `xtask sample FILE PROGRAM ARGUMENT...`: runs the program and writes its cost to the file.
