@@ -272,7 +272,7 @@ mod tests {
         spec.build.args.insert("B".into(), None);
         spec.build.tags.push("extra:1".into());
         spec.build.network = "host".into();
-        spec.build.extra_hosts.push("far:192.0.2.1".into());
+        spec.build.extra_hosts = vec!["far:192.0.2.1".to_owned()].into();
         spec.build.ulimits.insert("nofile".into(), Ulimit::Single(5));
         spec.build.additional_contexts.insert("base".into(), "oci-layout:///tmp/x@sha256:aa".into());
         spec.build.additional_contexts.insert("files".into(), "/files".into());
