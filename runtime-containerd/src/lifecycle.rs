@@ -31,6 +31,10 @@ use crate::{LOGGER_ARGUMENT, netns, signal, time};
 const GRACE: i64 = 10;
 /// How long a killed process may take to go.
 const KILLED: Duration = Duration::from_secs(10);
+/// What a shim says to the deletion of a task whose end it has not told yet.
+const STILL_ENDING: &str = "cannot delete a running process";
+/// How long to wait before such a task is deleted again.
+const BETWEEN_DELETIONS: Duration = Duration::from_millis(20);
 
 /// Who starts a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,12 +277,24 @@ impl Core {
 
     /// Deletes a task that is not running; returns its exit code and its end.
     pub(crate) async fn delete_task(&self, id: &str) -> Result<Option<(i64, String)>> {
+        let begin = tokio::time::Instant::now();
+        loop {
+            match optional(self.delete_task_once(id).await) {
+                // A shim holds the end of the process back while another one that it starts in the
+                // container (a probe, say) is not yet known to it. No event tells when that is over.
+                Err(error) if begin.elapsed() < KILLED && error.to_string().contains(STILL_ENDING) => {
+                    tokio::time::sleep(BETWEEN_DELETIONS).await;
+                }
+                deleted => return deleted,
+            }
+        }
+    }
+
+    async fn delete_task_once(&self, id: &str) -> Result<(i64, String)> {
         let request = self.client.request(DeleteTaskRequest { container_id: id.to_owned() });
-        let deleted = self.client.call_within(LONG, "Tasks.Delete", self.client.tasks().delete(request)).await;
-        Ok(optional(deleted)?.map(|response| {
-            let ended = response.exited_at.as_ref().map(time::rfc3339).unwrap_or_default();
-            (i64::from(response.exit_status), ended)
-        }))
+        let deleted = self.client.call_within(LONG, "Tasks.Delete", self.client.tasks().delete(request)).await?;
+        let ended = deleted.exited_at.as_ref().map(time::rfc3339).unwrap_or_default();
+        Ok((i64::from(deleted.exit_status), ended))
     }
 
     /// Takes down what a stopped task leaves: the task (its deletion ends the log process, so the
