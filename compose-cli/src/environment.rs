@@ -46,11 +46,12 @@ impl Environment {
     /// Docker's configuration directory: `--config`, else `DOCKER_CONFIG`, else below the home.
     pub(crate) fn docker_configuration(&self) -> PathBuf {
         let named = self.docker_configuration.as_deref().filter(|directory| !directory.is_empty());
-        match (named.or_else(|| self.get("DOCKER_CONFIG")), self.home()) {
-            (Some(directory), _) => Path::new(&self.current_directory).join(directory),
-            (None, Some(home)) => Path::new(home).join(".docker"),
-            (None, None) => PathBuf::from("/root/.docker"),
+        if let Some(directory) = named.or_else(|| self.get("DOCKER_CONFIG")) {
+            return Path::new(&self.current_directory).join(directory);
         }
+        // Without `HOME` (a unit of systemd, say) the user database knows.
+        let home = self.home().map(PathBuf::from).or_else(std::env::home_dir);
+        home.unwrap_or_else(|| PathBuf::from(&self.current_directory)).join(".docker")
     }
 
     /// The user's home directory.

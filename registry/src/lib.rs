@@ -34,4 +34,5 @@ pub use error::{RegistryError, Result};
 pub use hosts::{Proxies, Settings};
 pub use platform::Platform;
 pub use reference::Reference;
+pub use tls::TlsRules;
 pub use uploads::{Source, Uploaded};

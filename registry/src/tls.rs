@@ -1,4 +1,5 @@
-//! The client's side of TLS: whom to trust, and as whom to present oneself.
+//! The client's side of TLS: whom to trust, and as whom to present oneself. The rules are used for
+//! registries here, and by the Docker backend for engines behind `tcp://`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,17 +18,23 @@ const SYSTEM_AUTHORITIES: [&str; 3] =
 
 /// How to secure connections to one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TlsRules {
-    /// Authorities to trust beside the system's.
-    pub(crate) authorities: Vec<PathBuf>,
-    /// Certificate and key to present; the key may be in the same file.
-    pub(crate) client: Option<(PathBuf, PathBuf)>,
-    /// Any certificate will do.
-    pub(crate) skip_verification: bool,
+pub struct TlsRules {
+    /// PEM files of authorities to trust, beside the system's.
+    pub authorities: Vec<PathBuf>,
+    /// Trust no authority of the system's.
+    pub only_these: bool,
+    /// Certificate and key to present, as PEM files; the key may be in the same file.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// Any certificate will do; signatures are still checked.
+    pub skip_verification: bool,
 }
 
 impl TlsRules {
-    pub(crate) fn configuration(&self) -> Result<Arc<ClientConfig>> {
+    /// Reads the files and puts together what a connection needs.
+    ///
+    /// # Errors
+    /// [`RegistryError::Local`], if a file cannot be read or its certificates cannot be used.
+    pub fn configuration(&self) -> Result<Arc<ClientConfig>> {
         let provider = Arc::new(ring::default_provider());
         let refused = |cause: Error| RegistryError::local(format!("the TLS certificates cannot be used: {cause}"));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -51,7 +58,8 @@ impl TlsRules {
 
     fn roots(&self) -> Result<RootCertStore> {
         let mut store = RootCertStore::empty();
-        if let Some(path) = SYSTEM_AUTHORITIES.map(Path::new).into_iter().find(|path| path.is_file()) {
+        let system = SYSTEM_AUTHORITIES.map(Path::new).into_iter().find(|path| path.is_file());
+        if let Some(path) = system.filter(|_| !self.only_these) {
             store.add_parsable_certificates(certificates(path)?);
         }
         for path in &self.authorities {
@@ -71,8 +79,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|cause| unreadable(path, &cause))
 }
 
-/// Accepts every certificate, as the user asked for insecure registries; signatures are still
-/// checked.
+/// Accepts every certificate, as the user asked for it; signatures are still checked.
 #[derive(Debug)]
 struct AcceptAll(Arc<CryptoProvider>);
 
