@@ -230,8 +230,7 @@ pub(crate) fn command() -> Command {
 /// `--detach[=<BOOL>]`).
 pub(crate) fn readable_command() -> Command {
     fn with_dry_run(command: Command, root: bool) -> Command {
-        let mut command =
-            if root || command.has_subcommands() { command } else { command.arg(dry_run().action(ArgAction::SetTrue)) };
+        let mut command = if root { command } else { command.arg(dry_run().action(ArgAction::SetTrue)) };
         if CHANGING.contains(&command.get_name()) {
             command = command.arg(adopt().action(ArgAction::SetTrue));
         }
@@ -287,7 +286,7 @@ fn refine(command: Command, root: bool) -> Command {
             .default_value("false")
             .value_parser(boolean)
     };
-    if !root && !command.has_subcommands() {
+    if !root {
         if CHANGING.contains(&command.get_name()) {
             command = command.arg(switch(adopt()));
         }

@@ -59,7 +59,7 @@ pub(crate) fn dispatch(
         Verb::Alpha { command: AlphaVerb::Viz(arguments) } => commands::viz::run(context, &arguments),
         Verb::Alpha { command: AlphaVerb::Generate(_) } => not_yet("alpha generate"),
         Verb::Watch(arguments) => block_on(commands::watch::run(context, &arguments))?,
-        Verb::Publish(_) => not_yet("publish"),
+        Verb::Publish(arguments) => commands::publish::run(context, &arguments),
     }
 }
 

@@ -9,6 +9,7 @@ use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::args::{self, CommandLine, Verb};
+use crate::commands::complete;
 use crate::environment::Environment;
 use crate::output::{Output, OutputOptions};
 
@@ -54,6 +55,11 @@ pub(crate) fn run(words: Vec<String>) -> ExitStatus {
     if words.first().is_some_and(|word| word == PLUGIN_METADATA) {
         let output = Output::fallback();
         return status_of(plugin_metadata(&output), &output);
+    }
+    if let Some((word, rest)) = words.split_first().filter(|(word, _)| complete::WORDS.contains(&word.as_str())) {
+        let output = Output::fallback();
+        let done = complete::run(rest, word == complete::WORDS[0], &output);
+        return status_of(done.map(|()| ExitStatus::SUCCESS).map_err(Into::into), &output);
     }
     let words = without_plugin_word(words);
     let mut command = args::command();

@@ -24,6 +24,8 @@ mod log_view;
 mod menu;
 mod output;
 mod ownership;
+#[cfg(test)]
+mod pages;
 mod progress;
 mod registries;
 mod remote;

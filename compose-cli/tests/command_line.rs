@@ -225,3 +225,18 @@ fn the_docker_clis_own_options_stand_before_the_plugins_name() {
     assert_eq!(code(&output), 1);
     assert!(err(&output).contains("away"), "{}", err(&output));
 }
+
+#[test]
+fn completion_offers_the_services_of_the_project() {
+    let shop = directory(SHOP);
+    let output = compose(shop.path(), &["__complete", "logs", "-f", ""]);
+    assert_eq!(out(&output), "web\n:4\n", "{}", err(&output));
+    let output = compose(shop.path(), &["__complete", "compose", "versio"]);
+    assert_eq!(out(&output), "version\tShow the version\n:4\n");
+    // As bash runs it.
+    let script = out(&compose(shop.path(), &["completion", "bash"]));
+    let program = env!("CARGO_BIN_EXE_compose");
+    let line = format!("{script}\nCOMP_WORDS=({program} up -d w); COMP_CWORD=3; _compose; echo \"${{COMPREPLY[@]}}\"");
+    let output = Command::new("bash").args(["-c", &line]).current_dir(shop.path()).output().expect("bash");
+    assert_eq!(out(&output), "web\n", "{}", err(&output));
+}

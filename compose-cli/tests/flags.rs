@@ -7,21 +7,25 @@ type Row = (&'static str, i32, &'static str);
 
 fn table(directory: &Path, rows: &[Row]) {
     for (line, code, text) in rows {
-        let output = Command::new(env!("CARGO_BIN_EXE_compose"))
-            .args(line.split(' '))
-            .current_dir(directory)
-            .env_clear()
-            .env("HOME", directory)
-            .env("XDG_RUNTIME_DIR", directory)
-            .env("DOCKER_HOST", format!("unix://{}/no-engine.sock", directory.display()))
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program runs");
-        let both = [output.stdout, output.stderr].concat();
-        let both = String::from_utf8_lossy(&both);
-        assert_eq!(output.status.code(), Some(*code), "{line}: {both}");
-        assert!(both.contains(text), "{line}: no {text:?} in {both}");
+        says(directory, line, *code, text);
     }
+}
+
+fn says(directory: &Path, line: &str, code: i32, text: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_compose"))
+        .args(line.split(' '))
+        .current_dir(directory)
+        .env_clear()
+        .env("HOME", directory)
+        .env("XDG_RUNTIME_DIR", directory)
+        .env("DOCKER_HOST", format!("unix://{}/no-engine.sock", directory.display()))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs");
+    let both = [output.stdout, output.stderr].concat();
+    let both = String::from_utf8_lossy(&both);
+    assert_eq!(output.status.code(), Some(code), "{line}: {both}");
+    assert!(both.contains(text), "{line}: no {text:?} in {both}");
 }
 
 const SHOP: &str = "
@@ -81,7 +85,11 @@ fn config_shows_what_it_is_asked_for_and_names_are_checked_first() {
     let directory = shop();
     let rows: &[Row] = &[
         ("pull --parallel --no-parallel nobody", 1, "nobody"),
+        ("stats web db", 1, "accepts at most 1 arg(s), received 2"),
+        ("publish", 1, "'docker compose publish' requires 1 argument"),
         ("build --builder somewhere --pull --ssh default nobody", 1, "nobody"),
+        ("build --provenance=false --sbom=false nobody", 1, "nobody"),
+        ("watch --dry-run --prune=false --quiet nobody", 1, "nobody"),
         ("config --environment", 0, "COMPOSE_PROJECT_NAME=shop"),
         ("config --images", 0, "shop/web:7"),
         ("config --networks", 0, "front"),
@@ -105,7 +113,10 @@ fn our_own_commands_and_the_graph() {
     let rows: &[Row] = &[
         ("alpha viz --image --networks --ports --spaces --indentation-size 2", 0, "digraph"),
         ("alpha viz --dry-run", 0, "digraph"),
+        ("alpha --dry-run viz", 0, "digraph"),
         ("alpha viz --format mermaid", 0, "web"),
+        ("alpha viz --format svg", 0, "<svg "),
+        ("alpha viz --format png", 1, "use dot, mermaid or svg"),
         ("alpha generate --dry-run", 1, "generate"),
         ("check --format json --dry-run", 0, ""),
         ("check --strict --ignore latest-tag", 1, ""),
@@ -115,4 +126,22 @@ fn our_own_commands_and_the_graph() {
         ("man --dry-run pages", 0, "pages"),
     ];
     table(directory.path(), rows);
+}
+
+#[test]
+fn the_graph_has_what_it_is_asked_for() {
+    let directory = shop();
+    let web = |more: &str| format!("\t\"web\" [style=\"filled\" label=<<font point-size=\"15\">web</font>{more}>];\n");
+    let section = |text: &str| format!("<font point-size=\"10\"><br/><br/><b>{text}</font>");
+    let (image, networks) = (section("Image:</b><br/>shop/web:7"), section("Networks:</b><br/>front"));
+    let ports = section("Ports:</b><br/>:80 (tcp, ingress)");
+    let rows = [
+        ("alpha viz", web("")),
+        ("alpha viz", "\n\n\t\"web\" -> \"db\";\n}\n".to_owned()),
+        ("alpha viz --image", web(&image)),
+        ("alpha viz --image --networks --ports", web(&format!("{networks}{ports}{image}"))),
+    ];
+    for (line, text) in rows {
+        says(directory.path(), line, 0, &text);
+    }
 }

@@ -16,6 +16,10 @@ pub(crate) struct Arguments {
 
 /// Prints the script.
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> anyhow::Result<ExitStatus> {
+    if let Some(script) = super::complete::script(&arguments.shell) {
+        output.data(script)?;
+        return Ok(ExitStatus::SUCCESS);
+    }
     let Ok(shell) = arguments.shell.parse::<clap_complete::Shell>() else {
         anyhow::bail!("no completion script for {:?}: use bash, zsh, fish, elvish or powershell", arguments.shell);
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use compose_planner::observed::Container;
 use compose_runtime::port::Stats;
@@ -19,7 +20,7 @@ use crate::template::Template;
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = "Examples:\n  compose stats --no-stream")]
 pub(crate) struct Arguments {
-    /// Services; all of the project when none is named
+    /// A service; all of the project when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
     /// Also stopped containers
@@ -41,6 +42,9 @@ const PACE: Duration = Duration::from_secs(1);
 
 /// Shows figures, once or again and again.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
+    if arguments.services.len() > 1 {
+        bail!("accepts at most 1 arg(s), received {}", arguments.services.len());
+    }
     let scene = context.scene(&[], Wanted::CONTAINERS).await?;
     let mut containers: Vec<&Container> = scene
         .observed

@@ -12,7 +12,9 @@ use crate::loading::Scope;
 
 /// Arguments.
 #[derive(Args, Clone, Debug, Default)]
-#[command(after_help = "Examples:\n  compose alpha viz | dot -Tsvg > shop.svg")]
+#[command(
+    after_help = "Examples:\n  compose alpha viz --format svg > shop.svg\n  compose alpha viz --image --ports | dot -Tpng > shop.png"
+)]
 pub(crate) struct Arguments {
     /// Show images
     #[arg(long)]
@@ -29,7 +31,7 @@ pub(crate) struct Arguments {
     /// Width of the indentation
     #[arg(long, value_name = "N", default_value = "1", value_parser = crate::args::integer)]
     pub(crate) indentation_size: i64,
-    /// dot or mermaid
+    /// dot, mermaid or svg
     #[arg(long, value_name = "FORMAT", default_value = "dot")]
     pub(crate) format: String,
 }
@@ -41,7 +43,8 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     let text = match arguments.format.as_str() {
         "dot" | "" => dot(&project, arguments),
         "mermaid" => mermaid(&project),
-        other => bail!("unsupported format {other:?}: use dot or mermaid"),
+        "svg" => super::viz_svg::picture(&project),
+        other => bail!("unsupported format {other:?}: use dot, mermaid or svg"),
     };
     context.output.data(text)?;
     Ok(ExitStatus::SUCCESS)
@@ -55,31 +58,46 @@ fn dot(project: &Project, arguments: &Arguments) -> String {
     let _ = writeln!(out, "digraph \"{}\" {{", escape(project.name.as_str()));
     let _ = writeln!(out, "{indent}layout=dot;");
     for (name, service) in &project.services {
-        let mut label = format!("<b>{name}</b>");
-        if arguments.networks {
-            let networks: Vec<&str> = service.networks.keys().map(|key| key.as_str()).collect();
-            let _ = write!(label, "<br/><br/><i>Networks:</i><br/>{}", networks.join("<br/>"));
+        let mut label = format!("<font point-size=\"15\">{}</font>", markup(name.as_str()));
+        let mut section = |title: &str, lines: &[String]| {
+            let lines: Vec<String> = lines.iter().map(|line| markup(line)).collect();
+            let lines = lines.join("<br/>");
+            let _ = write!(label, "<font point-size=\"10\"><br/><br/><b>{title}:</b><br/>{lines}</font>");
+        };
+        if arguments.networks && !service.networks.is_empty() {
+            let mut networks: Vec<String> = service.networks.keys().map(ToString::to_string).collect();
+            networks.sort();
+            section("Networks", &networks);
         }
-        if arguments.ports {
+        if arguments.ports && !service.ports.is_empty() {
             let ports: Vec<String> = service
                 .ports
                 .iter()
-                .map(|port| format!("{}:{}/{}", port.published, port.target, port.protocol))
+                .map(|port| {
+                    let host = if port.host_ip.is_empty() { String::new() } else { format!("{}:", port.host_ip) };
+                    format!("{host}{}:{} ({}, {})", port.published, port.target, port.protocol, port.mode)
+                })
                 .collect();
-            let _ = write!(label, "<br/><br/><i>Ports:</i><br/>{}", ports.join("<br/>"));
+            section("Ports", &ports);
         }
         if arguments.image {
-            let _ = write!(label, "<br/><br/><i>Image:</i><br/>{}", service.image_reference(&project.name));
+            section("Image", &[service.image_reference(&project.name)]);
         }
         let _ = writeln!(out, "{indent}\"{}\" [style=\"filled\" label=<{label}>];", escape(name.as_str()));
     }
+    out.push('\n');
     for (name, service) in &project.services {
         for dependency in service.depends_on.keys() {
             let _ = writeln!(out, "{indent}\"{}\" -> \"{}\";", escape(name.as_str()), escape(dependency.as_str()));
         }
     }
-    out.push_str("}\n");
+    out.push_str("}\n\n");
     out
+}
+
+/// Text between tags.
+pub(super) fn markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn mermaid(project: &Project) -> String {

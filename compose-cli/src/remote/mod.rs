@@ -4,6 +4,7 @@
 //! folder, where Docker Compose keeps it too, and is not fetched again.
 
 mod git;
+pub(crate) mod kinds;
 mod oci;
 
 use std::cell::RefCell;

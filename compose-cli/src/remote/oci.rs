@@ -7,16 +7,13 @@ use std::path::{Component, Path, PathBuf};
 
 use compose_registry::{Descriptor, Manifest, Reference, Registry};
 
+use super::kinds::{COMPOSE_FILE, EMPTY_CONFIG, ENV_FILE, ENV_FILE_NAME, EXTENDS, FILE_NAME, PROJECT};
 use super::{cache, complete, text_of};
 use crate::environment::Environment;
 
 /// What such a reference begins with.
 pub(super) const PREFIX: &str = "oci://";
 
-const PROJECT: &str = "application/vnd.docker.compose.project";
-const EMPTY_CONFIG: &str = "application/vnd.docker.compose.config.empty.v1+json";
-const COMPOSE_FILE: &str = "application/vnd.docker.compose.file+yaml";
-const ENV_FILE: &str = "application/vnd.docker.compose.envfile";
 /// Largest part; a Compose file may not be larger either.
 const LIMIT: u64 = compose_model::files::SIZE_LIMIT;
 
@@ -87,11 +84,11 @@ async fn files(registry: &Registry, reference: &Reference, manifest: &Manifest) 
     for (index, layer) in manifest.layers.iter().enumerate() {
         let note = |name: &str| layer.annotations.get(name).cloned();
         let name = match layer.media_type.as_str() {
-            COMPOSE_FILE => match note("com.docker.compose.extends") {
-                Some(_) => note("com.docker.compose.file").ok_or("a part has no com.docker.compose.file")?,
+            COMPOSE_FILE => match note(EXTENDS) {
+                Some(_) => note(FILE_NAME).ok_or("a part has no com.docker.compose.file")?,
                 None => "compose.yaml".to_owned(),
             },
-            ENV_FILE => note("com.docker.compose.envfile")
+            ENV_FILE => note(ENV_FILE_NAME)
                 .ok_or_else(|| format!("missing annotation com.docker.compose.envfile in layer {:?}", layer.digest))?,
             _ => continue,
         };
@@ -101,7 +98,7 @@ async fn files(registry: &Registry, reference: &Reference, manifest: &Manifest) 
         let content = registry.small_blob(reference, layer, LIMIT).await.map_err(|error| error.to_string())?;
         let mut text = Vec::new();
         // Several files of one project become the documents of one.
-        if layer.media_type == COMPOSE_FILE && index > 0 && note("com.docker.compose.file").is_some() {
+        if layer.media_type == COMPOSE_FILE && index > 0 && note(FILE_NAME).is_some() {
             text.extend_from_slice(b"\n---\n");
         }
         text.extend_from_slice(&content);

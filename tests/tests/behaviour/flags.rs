@@ -100,21 +100,23 @@ fn dry_runs_change_nothing(engine: &Engine) -> CaseResult {
 fn flags_of_changing_commands(engine: &Engine) -> CaseResult {
     let project = Project::with(engine, FILE)?;
     let rows: &[Row] = &[
-        ("create --scale db=2 -y", 0, "db-2"),
+        ("create --adopt --scale db=2 -y", 0, "db-2"),
         ("create --force-recreate db", 0, "Recreated"),
         ("create --no-recreate --no-build --remove-orphans", 0, ""),
         ("create --build", 0, ""),
         ("up -d --scale db=1", 0, "Started"),
         ("up -d --always-recreate-deps web", 0, "db-1 Recreated"),
         ("up -d -y --quiet-build", 0, "Running"),
-        ("scale --no-deps web=2", 0, "web-2"),
-        ("stop web", 0, "Stopped"),
-        ("start --wait --wait-timeout 60 web", 0, "web-1"),
-        ("restart -t 1 web", 0, "Started"),
-        ("kill --remove-orphans web", 0, "Killed"),
-        ("rm -f -v -a web", 0, "Removed"),
+        ("scale --adopt --no-deps web=2", 0, "web-2"),
+        ("stop --adopt web", 0, "Stopped"),
+        ("start --adopt --wait --wait-timeout 60 web", 0, "web-1"),
+        ("restart --adopt -t 1 web", 0, "Started"),
+        ("pause --adopt web", 0, "Paused"),
+        ("unpause --adopt web", 0, "Unpaused"),
+        ("kill --adopt --remove-orphans web", 0, "Killed"),
+        ("rm --adopt -f -v -a web", 0, "Removed"),
         ("up --no-color --menu=false --abort-on-container-exit gone", 3, "exited with code 3"),
-        ("down -t 1", 0, "Removed"),
+        ("down --adopt -t 1", 0, "Removed"),
     ];
     table(&project, rows)
 }
@@ -136,7 +138,7 @@ fn flags_of_one_offs_and_exec(engine: &Engine) -> CaseResult {
         ("run --rm -T --env-from-file vars db env", 0, "FROM_FILE=yes"),
         ("run --rm -T --build --quiet-build --quiet-pull db true", 0, ""),
         ("run --rm -T --remove-orphans --use-aliases db echo seen", 0, "seen"),
-        ("run --rm -T -q -P --interactive=false db echo seen", 0, "seen"),
+        ("run --adopt --rm -T -q -P --interactive=false db echo seen", 0, "seen"),
         ("run --rm -p 127.0.0.1::80 -T db echo seen", 0, "seen"),
         ("run --rm --tty=false db echo seen", 0, "seen"),
     ];
@@ -191,8 +193,9 @@ fn flags_of_plans(engine: &Engine) -> CaseResult {
         ("plan --pull missing --wait --scale db=2", 0, "create:db.2"),
         ("plan --no-build -t 5 -o saved.json", 0, ""),
         ("apply --dry-run saved.json", 0, "Started"),
-        ("apply -y saved.json", 0, "Started"),
+        ("apply --adopt -y saved.json", 0, "Started"),
         ("plan --rerun-jobs", 0, ""),
+        ("plan --keep-jobs", 0, ""),
         ("up -d --rerun-jobs db", 0, ""),
         ("why --format json", 0, "web"),
         ("plan --force-recreate -V", 0, "create:db.1.new"),

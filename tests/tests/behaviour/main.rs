@@ -31,6 +31,8 @@ mod networks;
 mod one_offs;
 mod parity;
 mod plan;
+mod plugin;
+mod publishing;
 mod queries;
 mod recreate;
 mod registry;
@@ -168,6 +170,8 @@ fn main() -> std::process::ExitCode {
         one_offs::CASES,
         parity::CASES,
         plan::CASES,
+        plugin::CASES,
+        publishing::CASES,
         queries::CASES,
         recreate::CASES,
         registry::CASES,
