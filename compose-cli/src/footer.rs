@@ -1,6 +1,6 @@
 //! A line that stays below what is printed: the menu of an attached `up`.
 //!
-//! Every write of this program goes through [`write`]: it takes the line off, lets the text
+//! Every write of this program goes through [`write()`]: it takes the line off, lets the text
 //! through, and puts the line back, all in one write, so that nothing flickers.
 
 use std::io::{self, Write};
