@@ -1,21 +1,9 @@
 //! The program as a user calls it, without an engine: streams, exit codes, words.
 
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Runs the program in a directory with an environment of its own.
-fn compose(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_compose"))
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .env("HOME", directory)
-        .env("XDG_RUNTIME_DIR", directory)
-        .env("DOCKER_HOST", format!("unix://{}/no-engine.sock", directory.display()))
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program runs")
-}
+mod support;
+use support::compose;
 
 fn directory(file: &str) -> tempfile::TempDir {
     let directory = tempfile::Builder::new().prefix("shop").rand_bytes(4).tempdir().expect("a directory");

@@ -1,7 +1,9 @@
 //! Flags that need no engine, each with what it must say. `docs/flags.md` is made from these rows too.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+
+mod support;
+use support::compose;
 
 type Row = (&'static str, i32, &'static str);
 
@@ -12,16 +14,8 @@ fn table(directory: &Path, rows: &[Row]) {
 }
 
 fn says(directory: &Path, line: &str, code: i32, text: &str) {
-    let output = Command::new(env!("CARGO_BIN_EXE_compose"))
-        .args(line.split(' '))
-        .current_dir(directory)
-        .env_clear()
-        .env("HOME", directory)
-        .env("XDG_RUNTIME_DIR", directory)
-        .env("DOCKER_HOST", format!("unix://{}/no-engine.sock", directory.display()))
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program runs");
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let output = compose(directory, &arguments);
     let both = [output.stdout, output.stderr].concat();
     let both = String::from_utf8_lossy(&both);
     assert_eq!(output.status.code(), Some(code), "{line}: {both}");

@@ -466,6 +466,19 @@ pub struct BuildSpec {
     pub sbom: String,
 }
 
+impl BuildSpec {
+    /// The platform to build for where only one can be kept: the only one that `build.platforms`
+    /// names, else the service's, else the machine's.
+    #[must_use]
+    pub fn single_platform<'a>(&'a self, machine: &'a str) -> &'a str {
+        match self.build.platforms.as_slice() {
+            [one] => one,
+            _ if !self.platform.is_empty() => &self.platform,
+            _ => machine,
+        }
+    }
+}
+
 /// A container that an engine has already.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Existing {

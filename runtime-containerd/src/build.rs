@@ -171,11 +171,7 @@ impl Builder for ImageBuilder {
     ) -> Result<String> {
         let scratch = Scratch::new()?;
         let archive = scratch.0.join("image.tar");
-        let platform = match spec.build.platforms.as_slice() {
-            [one] => one,
-            _ if !spec.platform.is_empty() => &spec.platform,
-            _ => &self.settings.default_platform,
-        };
+        let platform = spec.single_platform(&self.settings.default_platform);
         let mut spec = spec.clone();
         let attested = [&spec.build.provenance, &spec.build.sbom, &spec.provenance, &spec.sbom];
         let attested = attested.into_iter().any(|value| !matches!(value.as_str(), "" | "false"));

@@ -48,11 +48,7 @@ impl Builder for ImageBuilder {
         secrets: &(dyn ContentSource + Sync),
         output: ProgressSink<'_, String>,
     ) -> Result<String> {
-        let platform = match spec.build.platforms.as_slice() {
-            [one] => one,
-            _ if !spec.platform.is_empty() => &spec.platform,
-            _ => &self.endpoint.default_platform,
-        };
+        let platform = spec.single_platform(&self.endpoint.default_platform);
         let plugin = if self.endpoint.classic_builds { None } else { bake::plugin(&self.endpoint.config_directory) };
         let Some(plugin) = plugin else {
             if spec.check {
