@@ -1,5 +1,7 @@
 //! Commands executed in a running container, over named pipes.
 
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
@@ -12,6 +14,7 @@ use containerd_client::services::v1::{
 };
 use containerd_client::types::v1::Status;
 use futures_util::StreamExt;
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde_json::{Value, json};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
@@ -22,14 +25,30 @@ use crate::lifecycle::start_failure_code;
 use crate::rootfs::{make_fifo, read_text};
 use crate::users;
 
+/// Prefix of the directories of execs.
+const DIRECTORY: &str = "exec-";
+
 /// An exec that this process started.
 pub(crate) struct Running {
     code: watch::Receiver<Option<i64>>,
 }
 
-/// Pipes of one exec; the directory goes with them.
+/// Pipes of one exec; the directory goes with them. It is locked as long as their process lives,
+/// so that others know those that nobody will ever open.
 struct Pipes {
     directory: PathBuf,
+    _lock: Option<File>,
+}
+
+impl Pipes {
+    /// Makes the directory; the lock is there before the first pipe.
+    fn make(directory: PathBuf) -> Result<Self> {
+        private_directory(&directory)?;
+        let failed = |error: std::io::Error| local(directory.display(), error);
+        let lock = File::open(&directory).map_err(failed)?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+        Ok(Self { directory, _lock: Some(lock) })
+    }
 }
 
 impl Drop for Pipes {
@@ -93,12 +112,11 @@ impl Core {
         };
         let id = random_hex(32)?;
         let process = self.exec_process(&found, task.pid, options).await?;
-        let directory = self.state_directory(&found.id).join(format!("exec-{}", &id[..12]));
-        let pipes = Pipes { directory: directory.clone() };
+        let directory = self.state_directory(&found.id).join(format!("{DIRECTORY}{}", &id[..12]));
+        let pipes = if options.detach { None } else { Some(Pipes::make(directory.clone())?) };
         let mut receivers = Vec::new();
         let mut paths = [String::new(), String::new(), String::new()];
         if !options.detach {
-            private_directory(&directory)?;
             let names = ["stdin", "stdout", "stderr"];
             let wanted = [options.stdin, true, !options.tty];
             for (index, name) in names.into_iter().enumerate().filter(|(index, _)| wanted[*index]) {
@@ -169,8 +187,41 @@ impl Core {
         } else {
             None
         };
-        let output = output_of(receivers, Some(pipes));
+        let output = output_of(receivers, pipes);
         Ok(ExecSession { id, session: Some(Session { output, input }) })
+    }
+
+    /// Opens the pipes of execs whose process was killed. A shim that waits for somebody to open
+    /// them goes on: until then it holds back the end of the container, which seems to run. Their
+    /// directories go, so that one that comes later finds none.
+    ///
+    /// What is returned is to be kept for a moment: one may just be about to open them.
+    pub(crate) fn open_abandoned_pipes(&self, id: &str) -> Vec<File> {
+        let mut opened = Vec::new();
+        for entry in std::fs::read_dir(self.state_directory(id)).into_iter().flatten().flatten() {
+            if !entry.file_name().to_string_lossy().starts_with(DIRECTORY) {
+                continue;
+            }
+            let Ok(directory) = File::open(entry.path()) else { continue };
+            if flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
+                continue;
+            }
+            let before = opened.len();
+            for pipe in std::fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+                if pipe.file_type().is_ok_and(|kind| kind.is_fifo()) {
+                    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+                    opened.extend(File::options().read(true).write(true).custom_flags(flags).open(pipe.path()));
+                }
+            }
+            // One without pipes is about to get some.
+            if opened.len() > before {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        if !opened.is_empty() {
+            tracing::info!(container = id, pipes = opened.len(), "opening pipes that a killed process has left");
+        }
+        opened
     }
 
     /// A writer into a process's standard input; shutting it down closes the input, which the shim

@@ -278,11 +278,15 @@ impl Core {
     /// Deletes a task that is not running; returns its exit code and its end.
     pub(crate) async fn delete_task(&self, id: &str) -> Result<Option<(i64, String)>> {
         let begin = tokio::time::Instant::now();
+        let mut pipes = Vec::new();
         loop {
             match optional(self.delete_task_once(id).await) {
                 // A shim holds the end of the process back while another one that it starts in the
                 // container (a probe, say) is not yet known to it. No event tells when that is over.
                 Err(error) if begin.elapsed() < KILLED && error.to_string().contains(STILL_ENDING) => {
+                    if pipes.is_empty() {
+                        pipes = self.open_abandoned_pipes(id);
+                    }
                     tokio::time::sleep(BETWEEN_DELETIONS).await;
                 }
                 deleted => return deleted,
@@ -450,6 +454,7 @@ impl Core {
         if !self.signal_task(id, signal::KILL).await? {
             return Ok(());
         }
+        let _pipes = self.open_abandoned_pipes(id);
         match tokio::time::timeout(KILLED, self.wait_task(id)).await {
             Ok(waited) => waited.map(drop),
             Err(_) => Err(RuntimeError::Failed {

@@ -18,6 +18,8 @@ use crate::time;
 const BUSY: Duration = Duration::from_millis(200);
 /// Time between two attempts to remove a container whose output is still read.
 const REMOVAL: Duration = Duration::from_secs(1);
+/// How long pipes that a killed process has left are held open.
+const MOMENT: Duration = Duration::from_secs(1);
 /// Exit code of a run whose end nobody saw, as dockerd's after a crash.
 const LOST: i64 = 255;
 
@@ -62,6 +64,13 @@ impl Supervisor {
         match task.as_ref().map(|task| task.status()) {
             Some(status @ (Status::Running | Status::Paused | Status::Pausing)) => {
                 self.note_pause(id, status != Status::Running);
+                let pipes = self.core.open_abandoned_pipes(id);
+                if !pipes.is_empty() {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(MOMENT).await;
+                        drop(pipes);
+                    });
+                }
                 self.serve_names(&container, &record, true).await?;
                 match label(&container, DESIRED) {
                     STOPPING => self.finish_stop(id).await?,
