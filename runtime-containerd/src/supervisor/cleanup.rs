@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use compose_runtime::error::Result;
+use containerd_client::services::v1::Container;
 
 use super::Supervisor;
 use crate::core::Core;
@@ -29,11 +30,7 @@ impl Supervisor {
 
     /// Looks for leavings of containers that went while no supervisor was there.
     pub(super) async fn clean_left_behind(self: &Arc<Self>) -> Result<()> {
-        let core = &self.core;
-        let mut found = identities(&core.namespaced(&core.settings.state_root, "containers"));
-        found.append(&mut identities(&core.namespaced(&core.settings.data_root, "containers")));
-        let known: BTreeSet<String> = core.records(&[]).await?.into_iter().map(|container| container.id).collect();
-        let left: Vec<String> = found.difference(&known).cloned().collect();
+        let left: Vec<String> = self.core.directories_without(&self.core.records(&[]).await?).into_iter().collect();
         if left.is_empty() { Ok(()) } else { self.clean(&left).await }
     }
 
@@ -54,6 +51,16 @@ impl Supervisor {
 }
 
 impl Core {
+    /// Identities that have a directory here and are not among the containers.
+    pub(super) fn directories_without(&self, containers: &[Container]) -> BTreeSet<String> {
+        let mut found = identities(&self.namespaced(&self.settings.state_root, "containers"));
+        found.append(&mut identities(&self.namespaced(&self.settings.data_root, "containers")));
+        for container in containers {
+            found.remove(&container.id);
+        }
+        found
+    }
+
     /// Gives back everything of a container whose record is gone.
     async fn clean_container(&self, id: &str) {
         let mut record = self.kept_network_state(id);

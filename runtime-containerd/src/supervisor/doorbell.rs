@@ -221,18 +221,31 @@ impl Core {
         }
     }
 
-    /// Starts the supervisor again if there are containers to look after and it is not there: it
-    /// was killed, and no service of the system brings it back.
+    /// Starts the supervisor again if there is something to look after and it is not there: it was
+    /// killed and no service of the system brings it back, or something is left of containers
+    /// that others took away meanwhile.
     pub(crate) async fn revive_supervisor(&self, containers: &[Container]) {
+        if self.hosted.get().is_some() {
+            return;
+        }
         let wanted = |container: &Container| matches!(label(container, DESIRED), RUNNING | STARTING | STOPPING);
-        if self.hosted.get().is_some() || !containers.iter().any(wanted) {
+        let wanted = containers.iter().any(wanted);
+        let others = self.directories_without(containers);
+        if !wanted && others.is_empty() {
             return;
         }
         // Asked, not only connected to: the socket of a process that is being killed still connects.
         // One that is slow to answer is there, and nobody who lists containers waits for it.
         let socket = socket(&self.settings);
         let gone = tokio::time::timeout(PATIENCE, ask(&socket, "ping")).await.is_ok_and(|answer| answer.is_none());
-        if gone && let Err(error) = self.start_supervisor().await {
+        // The directories may just be another project's.
+        let left = || async {
+            self.records(&[]).await.is_ok_and(|all| others.iter().any(|id| !all.iter().any(|one| one.id == *id)))
+        };
+        if gone
+            && (wanted || left().await)
+            && let Err(error) = self.start_supervisor().await
+        {
             tracing::warn!(%error, "starting the supervisor");
         }
     }

@@ -203,8 +203,15 @@ impl Supervisor {
                                 continue;
                             }
                             () = self.idle.notified(), if !stay => {
-                                if self.is_idle().await { return Ok(()) }
-                                continue;
+                                if !self.is_idle().await { continue }
+                                // What a killed command began to make has no record and no event.
+                                match self.clean_left_behind().await {
+                                    Ok(()) => return Ok(()),
+                                    Err(error) => {
+                                        tracing::warn!(%error, "cleaning up before the end");
+                                        break;
+                                    }
+                                }
                             }
                         };
                         let Ok(Some(envelope)) = message else { break };
