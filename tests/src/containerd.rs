@@ -36,7 +36,9 @@ pub fn inspection(info: &Value, task: Option<&str>) -> Value {
         let hash = text(&attached["network"]["nerdctlLabels"]["com.docker.compose.config-hash"]);
         // nerdctl's identity comes from the name alone: one that was replaced has another hash.
         let id = format!("{}-{hash}", text(&attached["network"]["nerdctlID"])).trim_end_matches('-').to_owned();
-        networks.insert(name.clone(), json!({ "NetworkID": id, "IPAddress": attached["address"] }));
+        let wanted = record["networks"].as_array().into_iter().flatten().find(|one| one["network"] == name.as_str());
+        let aliases = wanted.map(|one| one["aliases"].clone()).unwrap_or_default();
+        networks.insert(name.clone(), json!({ "NetworkID": id, "IPAddress": attached["address"], "Aliases": aliases }));
     }
     let mut ports = serde_json::Map::new();
     for port in record["published"].as_array().into_iter().flatten() {
@@ -58,7 +60,14 @@ pub fn inspection(info: &Value, task: Option<&str>) -> Value {
         Value::Null => json!(["NONE"]),
         check => check["test"].clone(),
     };
+    let mounts: Vec<Value> = record["mounts"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| json!({ "Type": one["kind"], "Name": one["volume"], "Destination": one["target"] }))
+        .collect();
     json!({
+        "Mounts": mounts,
         "State": {
             "Status": status, "Running": status == "running", "Pid": pid,
             "ExitCode": label("exit-code").parse::<i64>().unwrap_or(0),
@@ -67,7 +76,7 @@ pub fn inspection(info: &Value, task: Option<&str>) -> Value {
         },
         "RestartCount": label("restart-count").parse::<i64>().unwrap_or(0),
         "HostConfig": { "NetworkMode": mode, "RestartPolicy": { "Name": policy } },
-        "Config": { "Env": record["environment"], "Healthcheck": { "Test": test }, "Hostname": record["hostname"] },
+        "Config": { "Image": record["image"], "Env": record["environment"], "Healthcheck": { "Test": test }, "Hostname": record["hostname"] },
         "NetworkSettings": { "Networks": networks, "Ports": ports },
     })
 }

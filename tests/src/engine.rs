@@ -89,16 +89,24 @@ impl Engine {
         if self.is_docker() {
             return Ok(());
         }
-        let folder = setting("IMAGES").ok_or("COMPOSE_TEST_IMAGES is not set")?;
         // Cases may run in processes of their own: one imports, the others wait for it.
         let _turn = self.alone("images")?;
         let there = self.ctr(&["images", "ls", "-q"])?;
         for (archive, probe) in [("examples.tar", "my-todo-app:latest"), ("postgres.tar", "example/postgres:1")] {
             if !there.contains(probe) {
-                self.ctr(&["images", "import", &format!("{folder}/{archive}")])?;
+                self.import(archive)?;
             }
         }
         Ok(())
+    }
+
+    /// Imports an archive of the suite's images (containerd).
+    ///
+    /// # Errors
+    /// When the import fails.
+    pub fn import(&self, archive: &str) -> Result<(), String> {
+        let folder = setting("IMAGES").ok_or("COMPOSE_TEST_IMAGES is not set")?;
+        self.ctr(&["images", "import", &format!("{folder}/{archive}")]).map(drop)
     }
 
     /// Waits for its turn at something of this engine that only one case may use at a time, also

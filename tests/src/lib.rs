@@ -17,6 +17,7 @@
 
 pub mod containerd;
 pub mod engine;
+mod grpc;
 pub mod http;
 pub mod private_containerd;
 pub mod private_engine;

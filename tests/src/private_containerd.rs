@@ -6,10 +6,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::engine::{Engine, Kind};
-use crate::eventually;
+use crate::{Proxy, eventually};
 
 /// Longest time for the daemon to start or to stop.
 const LIMIT: Duration = Duration::from_secs(60);
+/// The daemon's socket where a proxy has the engine's.
+const BEHIND: &str = "d.sock";
 
 /// The daemon. Dropping it stops it and removes all that it had.
 pub struct PrivateContainerd {
@@ -17,6 +19,7 @@ pub struct PrivateContainerd {
     program: PathBuf,
     search_path: String,
     daemon: Option<Child>,
+    proxy: Option<Proxy>,
     /// As other engines are described.
     pub engine: Engine,
 }
@@ -27,6 +30,18 @@ impl PrivateContainerd {
     /// # Errors
     /// When it does not come up.
     pub fn start(like: &Engine) -> Result<Self, String> {
+        Self::start_as(like, false)
+    }
+
+    /// The same with a proxy at the engine's socket.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_behind_a_proxy(like: &Engine) -> Result<Self, String> {
+        Self::start_as(like, true)
+    }
+
+    fn start_as(like: &Engine, behind_proxy: bool) -> Result<Self, String> {
         let failed = |error: std::io::Error| error.to_string();
         let folder = tempfile::Builder::new().prefix("compose-containerd-").tempdir().map_err(failed)?;
         // The programs of the engine that runs, wherever they come from.
@@ -40,10 +55,24 @@ impl PrivateContainerd {
         // runc keeps its state by namespace alone: the name must be nobody else's.
         let name = format!("{}-{}", like.name, folder.path().file_name().unwrap_or_default().to_string_lossy());
         let engine = Engine { name, kind: Kind::Containerd, socket, ports_host: "127.0.0.1".to_owned() };
-        let mut private = Self { folder, program, search_path: search_path.to_owned(), daemon: None, engine };
+        let mut private =
+            Self { folder, program, search_path: search_path.to_owned(), daemon: None, proxy: None, engine };
+        if behind_proxy {
+            let upstream = private.folder.path().join(BEHIND).display().to_string();
+            private.proxy = Some(Proxy::at(Path::new(&private.engine.socket), &upstream, Kind::Containerd)?);
+        }
         private.up()?;
-        private.engine.prepare()?;
+        private.engine.import("examples.tar")?;
         Ok(private)
+    }
+
+    /// The proxy before it.
+    ///
+    /// # Panics
+    /// When it was started without one.
+    #[must_use]
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("started behind a proxy")
     }
 
     /// Starts it again.
@@ -52,11 +81,12 @@ impl PrivateContainerd {
     /// When it does not come up.
     pub fn up(&mut self) -> Result<(), String> {
         let folder = self.folder.path().display().to_string();
+        let socket = if self.proxy.is_some() { BEHIND } else { "c.sock" };
         let config = format!(
             "version = 2\nroot = \"{folder}/root\"\nstate = \"{folder}/state\"\ndisabled_plugins = \
              [\"io.containerd.grpc.v1.cri\", \"io.containerd.cri.v1.images\", \"io.containerd.cri.v1.runtime\", \
-             \"io.containerd.nri.v1.nri\"]\n[grpc]\n  address = \"{folder}/c.sock\"\n[ttrpc]\n  address = \
-             \"{folder}/c.sock.ttrpc\"\n[plugins.\"io.containerd.internal.v1.opt\"]\n  path = \"{folder}/opt\"\n"
+             \"io.containerd.nri.v1.nri\"]\n[grpc]\n  address = \"{folder}/{socket}\"\n[ttrpc]\n  address = \
+             \"{folder}/{socket}.ttrpc\"\n[plugins.\"io.containerd.internal.v1.opt\"]\n  path = \"{folder}/opt\"\n"
         );
         let path = self.folder.path().join("config.toml");
         std::fs::write(&path, config).map_err(|error| error.to_string())?;
@@ -104,15 +134,57 @@ impl PrivateContainerd {
         Path::new("/run/compose").join(self.hash())
     }
 
+    fn networks(&self) -> PathBuf {
+        Path::new("/etc/cni/net.d").join(self.engine.namespace())
+    }
+
+    /// What the program has of containers on this machine: a line for each snapshot of a container,
+    /// directory, leased address and bridge.
+    ///
+    /// # Errors
+    /// When containerd does not answer.
+    pub fn traces(&self) -> Result<Vec<String>, String> {
+        let snapshots = self.engine.ctr(&["snapshots", "ls"])?;
+        // Those of containers can be written; those of images are committed.
+        let active = snapshots.lines().filter(|line| line.contains("Active") || line.contains("View"));
+        let mut found: Vec<String> = active.map(|line| format!("snapshot {line}")).collect();
+        for root in ["/var/lib/compose", "/run/compose"] {
+            let root = Path::new(root).join(self.hash());
+            for kind in ["containers", "addresses"] {
+                let folder = root.join(kind).join(self.engine.namespace());
+                let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+                found.extend(entries.map(|entry| entry.path().display().to_string()));
+            }
+        }
+        found.extend(self.bridges().into_iter().map(|(name, bridge)| format!("network {name} {bridge}")));
+        Ok(found)
+    }
+
+    /// The networks that are defined here, with their devices.
+    fn bridges(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(self.networks()).into_iter().flatten().flatten() {
+            let text = std::fs::read(entry.path()).unwrap_or_default();
+            let network: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+            let bridge = network["plugins"][0]["bridge"].as_str();
+            found.extend(
+                network["name"].as_str().zip(bridge).map(|(name, bridge)| (name.to_owned(), bridge.to_owned())),
+            );
+        }
+        found
+    }
+
     /// Processes that belong to the daemon or its containers, by what their command lines name.
     fn processes(&self) -> Vec<String> {
         let mut found = Vec::new();
+        let hash = self.hash();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let pid = entry.file_name().to_string_lossy().into_owned();
             let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let command = String::from_utf8_lossy(&command).replace('\0', " ");
             let ours = command.contains("containerd-shim") && command.contains(&self.engine.namespace());
-            let ours = ours || command.contains(&self.engine.socket) || command.contains(&self.hash());
+            let folder = self.folder.path().display().to_string();
+            let ours = ours || command.contains(&folder) || command.contains(&hash);
             if ours && pid.bytes().all(|byte| byte.is_ascii_digit()) && pid != std::process::id().to_string() {
                 found.push(pid);
             }
@@ -185,6 +257,36 @@ impl PrivateContainerd {
     }
 }
 
+/// Removes a network's bridge, and the rules that name either, with the chains that only they lead to.
+fn forget_network(name: &str, bridge: &str) {
+    let _ = Command::new("ip").args(["link", "delete", bridge]).stderr(Stdio::null()).status();
+    let rules = Command::new("iptables-save").output();
+    let rules = rules.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let iptables = |table: &str, rest: &str| {
+        // Through the shell, which knows the quotation marks of comments.
+        let command = format!("iptables -w 10 -t {table} {rest}");
+        let _ = Command::new("sh").args(["-c", &command]).stderr(Stdio::null()).status();
+    };
+    let comment = format!("name: \\\"{name}\\\" ");
+    let (mut table, mut chains) = ("filter", Vec::new());
+    for line in rules.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            table = name;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if line.starts_with("-A ") && (words.contains(&bridge) || line.contains(&comment)) {
+            iptables(table, &format!("-D {}", line.trim_start_matches("-A ")));
+            // A container's own chain has digits of a digest in its name.
+            let target = words.iter().position(|word| *word == "-j").and_then(|at| words.get(at + 1)).copied();
+            chains.extend(target.filter(|chain| chain.starts_with("CNI-") && chain.len() > 20).map(|one| (table, one)));
+        }
+    }
+    for (table, chain) in chains {
+        iptables(table, &format!("-F {chain}"));
+        iptables(table, &format!("-X {chain}"));
+    }
+}
+
 fn kill(signal: &str, pid: &str) {
     let _ = Command::new("kill").args([&format!("-{signal}"), pid]).stderr(Stdio::null()).status();
 }
@@ -195,9 +297,13 @@ impl Drop for PrivateContainerd {
             let _ = self.lose_power();
         }
         let _ = self.down("KILL");
+        // A machine that starts again has none of them; this one goes on.
+        for (name, bridge) in self.bridges() {
+            forget_network(&name, &bridge);
+        }
         for root in ["/var/lib/compose", "/var/lib/nerdctl", "/run/compose"] {
             let _ = std::fs::remove_dir_all(Path::new(root).join(self.hash()));
         }
-        let _ = std::fs::remove_dir_all(Path::new("/etc/cni/net.d").join(self.engine.namespace()));
+        let _ = std::fs::remove_dir_all(self.networks());
     }
 }

@@ -2,16 +2,18 @@
 //! world when the engine has answered the n-th change, so that a client dies at a known moment.
 //!
 //! It reads HTTP/1.1 as far as it has to: heads, lengths and chunks; what follows an upgrade passes
-//! unread.
+//! unread. In front of a containerd it reads frames of HTTP/2 ([`crate::grpc`]), of the program's
+//! commands alone: its supervisor goes on when a command is stopped.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind, setting};
 
 /// A request that went through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,9 @@ impl Request {
     /// Whether it changes something. Waits and the size of a terminal do not.
     #[must_use]
     pub fn changes(&self) -> bool {
+        if self.path.starts_with("/containerd.") {
+            return crate::grpc::changes(&self.path);
+        }
         let path = self.path.split('?').next().unwrap_or_default();
         let looks = ["/wait", "/resize", "/attach", "/auth"].iter().any(|end| path.ends_with(end));
         matches!(self.method.as_str(), "POST" | "PUT" | "DELETE") && !looks
@@ -47,23 +52,44 @@ struct Ledger {
     /// Answers to changes after which the world stops.
     stop_after: Option<usize>,
     stopped: bool,
+    /// Whether the proxy is gone.
+    over: bool,
     /// Streams to cut when the world goes on.
     streams: Vec<UnixStream>,
 }
 
+/// What all connections of a proxy share.
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Shared {
     ledger: Mutex<Ledger>,
     turned: Condvar,
 }
 
 impl Shared {
+    /// Notes a request.
+    pub(crate) fn asked(&self, request: &Request) {
+        self.ledger().requests.push(request.clone());
+    }
+
+    /// Notes an answer, and stops the world if it was the one that was waited for.
+    pub(crate) fn answered(&self, request: &Request) {
+        if !request.changes() {
+            return;
+        }
+        let mut ledger = self.ledger();
+        ledger.answered_changes += 1;
+        if ledger.stop_after.is_some_and(|count| ledger.answered_changes >= count) {
+            ledger.stopped = true;
+            self.turned.notify_all();
+        }
+    }
+
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Holds its thread while the world stands still. False when the connection was cut then.
-    fn pass(&self) -> bool {
+    pub(crate) fn pass(&self) -> bool {
         let mut ledger = self.ledger();
         if !ledger.stopped {
             return true;
@@ -77,7 +103,8 @@ impl Shared {
 
 /// The proxy. Dropping it cuts what is open.
 pub struct Proxy {
-    folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
+    path: PathBuf,
     shared: Arc<Shared>,
 }
 
@@ -88,27 +115,40 @@ impl Proxy {
     /// When no socket can be made.
     pub fn before(engine: &Engine) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("compose-proxy-").tempdir().map_err(|error| error.to_string())?;
-        let proxy = Self { folder, shared: Arc::default() };
-        let listener = UnixListener::bind(proxy.path()).map_err(|error| error.to_string())?;
-        let (shared, upstream) = (Arc::clone(&proxy.shared), engine.socket.clone());
+        let path = folder.path().join("proxy.sock");
+        Self::listen(&path, &engine.socket, engine.kind, Some(folder))
+    }
+
+    /// Listens at a path, in front of a socket.
+    ///
+    /// # Errors
+    /// When no socket can be made.
+    pub fn at(path: &Path, upstream: &str, kind: Kind) -> Result<Self, String> {
+        Self::listen(path, upstream, kind, None)
+    }
+
+    fn listen(path: &Path, upstream: &str, kind: Kind, folder: Option<tempfile::TempDir>) -> Result<Self, String> {
+        let proxy = Self { _folder: folder, path: path.to_owned(), shared: Arc::default() };
+        let listener = UnixListener::bind(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let (shared, upstream) = (Arc::clone(&proxy.shared), upstream.to_owned());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let Ok(engine) = UnixStream::connect(&upstream) else { break };
+                if shared.ledger().over {
+                    break;
+                }
+                // While the engine is away its clients are turned away.
+                let Ok(engine) = UnixStream::connect(&upstream) else { continue };
                 let shared = Arc::clone(&shared);
-                std::thread::spawn(move || connection(&shared, client, engine));
+                std::thread::spawn(move || serve(&shared, client, engine, kind));
             }
         });
         Ok(proxy)
     }
 
-    fn path(&self) -> std::path::PathBuf {
-        self.folder.path().join("proxy.sock")
-    }
-
     /// Its address for `DOCKER_HOST`.
     #[must_use]
     pub fn host(&self) -> String {
-        format!("unix://{}", self.path().display())
+        format!("unix://{}", self.path.display())
     }
 
     /// Forgets what was counted; with a number, stops the world when so many changes were answered.
@@ -163,8 +203,10 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.release();
-        // Wakes the thread that accepts; without its engine it ends when the socket is gone.
-        let _ = std::fs::remove_file(self.path());
+        self.shared.ledger().over = true;
+        // Wakes the thread that accepts.
+        let _ = UnixStream::connect(&self.path);
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -174,13 +216,47 @@ struct Pending {
     upgrade: bool,
 }
 
-fn connection(shared: &Shared, client: UnixStream, engine: UnixStream) {
+fn serve(shared: &Shared, client: UnixStream, engine: UnixStream, kind: Kind) {
+    if kind == Kind::Containerd && !is_command(&client) {
+        pass_unread(&client, &engine);
+        return;
+    }
     {
         let mut ledger = shared.ledger();
         ledger.open += 1;
         ledger.most_open = ledger.most_open.max(ledger.open);
         ledger.streams.extend([client.try_clone(), engine.try_clone()].into_iter().flatten());
     }
+    match kind {
+        Kind::Docker => connection(shared, client, engine),
+        Kind::Containerd => drop(crate::grpc::connection(shared, &client, &engine)),
+    }
+    shared.ledger().open -= 1;
+}
+
+/// Whether the one at the other end is a command of the program, and not its supervisor or another
+/// program.
+fn is_command(client: &UnixStream) -> bool {
+    let Ok(peer) = rustix::net::sockopt::socket_peercred(client) else { return false };
+    let line = std::fs::read(format!("/proc/{}/cmdline", peer.pid.as_raw_nonzero())).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line);
+    let mut words = line.split('\0');
+    let own = words.next().is_some_and(|program| setting("BINARY").is_some_and(|binary| binary == program));
+    own && !words.any(|word| word.starts_with("__"))
+}
+
+fn pass_unread(mut client: &UnixStream, mut engine: &UnixStream) {
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let _ = std::io::copy(&mut engine, &mut client);
+            let _ = client.shutdown(Shutdown::Both);
+        });
+        let _ = std::io::copy(&mut client, &mut engine);
+        let _ = engine.shutdown(Shutdown::Both);
+    });
+}
+
+fn connection(shared: &Shared, client: UnixStream, engine: UnixStream) {
     let (sender, receiver) = channel();
     std::thread::scope(|scope| {
         if let (Ok(from), Ok(to)) = (engine.try_clone(), client.try_clone()) {
@@ -194,7 +270,6 @@ fn connection(shared: &Shared, client: UnixStream, engine: UnixStream) {
             let _ = engine.shutdown(Shutdown::Both);
         }
     });
-    shared.ledger().open -= 1;
 }
 
 /// From the client to the engine. Ends well after an upgrade, where the other direction may go on.
@@ -214,7 +289,7 @@ fn requests(shared: &Shared, client: &UnixStream, engine: &UnixStream, pending: 
         if !shared.pass() {
             return Err(());
         }
-        shared.ledger().requests.push(request.clone());
+        shared.asked(&request);
         let upgrade = head.upgrade;
         pending.send(Pending { request, upgrade }).map_err(drop)?;
         to.write_all(&head.bytes).map_err(drop)?;
@@ -234,14 +309,7 @@ fn answers(shared: &Shared, engine: UnixStream, mut to: &UnixStream, pending: &R
     loop {
         let head = head(&mut from)?;
         let asked = pending.recv().map_err(drop)?;
-        if asked.request.changes() {
-            let mut ledger = shared.ledger();
-            ledger.answered_changes += 1;
-            if ledger.stop_after.is_some_and(|count| ledger.answered_changes >= count) {
-                ledger.stopped = true;
-                shared.turned.notify_all();
-            }
-        }
+        shared.answered(&asked.request);
         if !shared.pass() {
             return Err(());
         }
