@@ -56,7 +56,7 @@ impl Options {
     }
 
     fn private_engine(&self) -> Engine {
-        if self.containerd { Engine::Containerd1 } else { Engine::Demo }
+        if self.containerd { Engine::DemoContainerd } else { Engine::Demo }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bare;
 mod bombs;
+mod containerd;
 mod lifecycle;
 mod planner;
 mod projects;
@@ -21,6 +22,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+pub(crate) use containerd::ask_names;
 use sample::Sample;
 pub(crate) use sample::job as sample_job;
 use table::Row;
@@ -32,24 +34,36 @@ struct Bench {
     /// Generated files.
     folder: PathBuf,
     turns: usize,
+    /// The Docker engine.
     engine: Option<Engine>,
+    containerd: Option<Engine>,
+}
+
+/// What a section runs on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Docker,
+    /// A containerd, and a Docker engine to compare with.
+    Containerd,
 }
 
 /// A theme of rows.
 struct Section {
     /// For `--only`.
     name: &'static str,
-    /// Whether its rows need a running Docker engine.
-    needs_engine: bool,
+    needs: Needs,
     run: fn(&Bench) -> Result<()>,
 }
 
 const SECTIONS: &[Section] = &[
-    Section { name: "reading", needs_engine: false, run: reading::rows },
-    Section { name: "bombs", needs_engine: false, run: bombs::rows },
-    Section { name: "planner", needs_engine: false, run: planner::rows },
-    Section { name: "lifecycle", needs_engine: true, run: lifecycle::rows },
-    Section { name: "chains", needs_engine: true, run: lifecycle::chains },
+    Section { name: "reading", needs: Needs::Nothing, run: reading::rows },
+    Section { name: "bombs", needs: Needs::Nothing, run: bombs::rows },
+    Section { name: "planner", needs: Needs::Nothing, run: planner::rows },
+    Section { name: "lifecycle", needs: Needs::Docker, run: lifecycle::rows },
+    Section { name: "chains", needs: Needs::Docker, run: lifecycle::chains },
+    Section { name: "containerd", needs: Needs::Containerd, run: containerd::lifecycle },
+    Section { name: "supervisor", needs: Needs::Containerd, run: containerd::supervisor },
 ];
 
 /// `cargo xtask bench [--engine [NAME]] [--turns N] [--only SECTION]... [--soak ROUNDS]`.
@@ -88,12 +102,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     let folder = shell::target().join("bench");
     fs::create_dir_all(&folder)?;
-    let bench = Bench { ours, reference: reference::program()?, folder, turns: turns.max(1), engine };
+    let containerd = engine.filter(|engine| matches!(engine, Engine::Containerd1 | Engine::Containerd2));
+    let engine = if containerd.is_some() { Some(Engine::Docker28) } else { engine };
+    let bench = Bench { ours, reference: reference::program()?, folder, turns: turns.max(1), engine, containerd };
     let mut stop = StopAtEnd(Vec::new());
-    if let Some(engine) = engine
-        && engine.up()?
-    {
-        stop.0.push(engine);
+    for engine in engine.into_iter().chain(containerd) {
+        if engine.up()? {
+            stop.0.push(engine);
+        }
     }
     if let Some(rounds) = soak {
         soak::run(&bench, rounds)?;
@@ -102,7 +118,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     table::head();
     for section in SECTIONS {
         let chosen = only.is_empty() || only.iter().any(|name| name == section.name);
-        if chosen && (!section.needs_engine || engine.is_some()) {
+        let possible = match section.needs {
+            Needs::Nothing => true,
+            Needs::Docker => engine.is_some() && containerd.is_none(),
+            Needs::Containerd => containerd.is_some(),
+        };
+        if chosen && possible {
             (section.run)(&bench)?;
         }
     }

@@ -38,12 +38,16 @@ pub(crate) enum Engine {
     Containerd2,
     /// The distribution's docker.io once more, for the demonstration.
     Demo,
+    /// The distribution's containerd once more, for the demonstration.
+    DemoContainerd,
     /// BuildKit, beside the containerd engines.
     BuildKit,
 }
 
 /// The engines of the tests.
 pub(crate) const ALL: [Engine; 4] = [Engine::Docker20, Engine::Docker28, Engine::Containerd1, Engine::Containerd2];
+/// The engines beside them.
+const OTHERS: [Engine; 3] = [Engine::BuildKit, Engine::Demo, Engine::DemoContainerd];
 
 impl Engine {
     /// Its name on the command line and in file names.
@@ -54,13 +58,14 @@ impl Engine {
             Self::Containerd1 => "containerd1",
             Self::Containerd2 => "containerd2",
             Self::Demo => "demo",
+            Self::DemoContainerd => "containerd-demo",
             Self::BuildKit => "buildkit",
         }
     }
 
     /// The engine of that name.
     pub(crate) fn parse(name: &str) -> Result<Self> {
-        let found = ALL.into_iter().chain([Self::Demo, Self::BuildKit]).find(|engine| engine.name() == name);
+        let found = ALL.into_iter().chain(OTHERS).find(|engine| engine.name() == name);
         found.with_context(|| {
             format!("there is no engine `{name}`: docker20, docker28, containerd1, containerd2, buildkit")
         })
@@ -107,7 +112,7 @@ impl Engine {
     }
 
     /// A program of this engine.
-    fn program(self, name: &str) -> Result<PathBuf> {
+    pub(crate) fn program(self, name: &str) -> Result<PathBuf> {
         if !self.is_newest() {
             return shell::which(name).with_context(|| format!("{name} is not installed"));
         }
@@ -279,7 +284,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
             print_environment(&engines);
         }
         "down" => {
-            let everything = ALL.into_iter().chain([Engine::Demo, Engine::BuildKit]).collect();
+            let everything = ALL.into_iter().chain(OTHERS).collect();
             for engine in if named.is_empty() { everything } else { named } {
                 engine.down()?;
             }
@@ -291,9 +296,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<ExitCode> {
             print_environment(&running);
         }
         "status" => {
-            for engine in
-                if named.is_empty() { ALL.into_iter().chain([Engine::BuildKit, Engine::Demo]).collect() } else { named }
-            {
+            for engine in if named.is_empty() { ALL.into_iter().chain(OTHERS).collect() } else { named } {
                 let state = if engine.is_up() { "up" } else { "down" };
                 println!("{:<12} {state:<5} {}", engine.name(), engine.socket().display());
             }
