@@ -31,6 +31,10 @@ fn project(services: usize, value: &str) -> Project {
     project
 }
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Times that each plan is made.
 const RUNS: usize = 5;
 
