@@ -46,6 +46,9 @@ pub struct Capabilities {
     pub endpoint_mac_address: bool,
     /// `interface_name` (Docker API 1.49).
     pub interface_name: bool,
+    /// Why networks cannot have IPv6 addresses; empty: they can, or the engine says so itself.
+    #[serde(default)]
+    pub ipv6_refusal: String,
     /// Attributes that the backend cannot honour at all: dotted path patterns below a service
     /// (`ports`, `deploy.resources.reservations.devices`) with the reason shown to the user.
     pub refused: Vec<RefusedAttribute>,
@@ -99,6 +102,7 @@ impl Capabilities {
             start_interval: true,
             endpoint_mac_address: true,
             interface_name: true,
+            ipv6_refusal: String::new(),
             refused: Vec::new(),
             concurrency: Concurrency { create: 8, remove: 8, transfer: 4, build: 1 },
         }

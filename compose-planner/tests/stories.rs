@@ -100,6 +100,7 @@ fn tell(story: &str) -> String {
                     capabilities.image_mounts = false;
                 }
                 "no-rename" => capabilities.rename = false,
+                "no-ipv6" => capabilities.ipv6_refusal = "IPv6 is disabled".to_owned(),
                 "no-builder" => capabilities.build = false,
                 other => panic!("no such engine: {other}"),
             }

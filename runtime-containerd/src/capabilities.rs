@@ -20,6 +20,20 @@ const REFUSED: &[(&str, &str)] = &[
     ("credential_spec", "credential_spec is a Windows attribute"),
 ];
 
+/// The kernel's switch; absent where it has no IPv6 at all.
+const IPV6_DISABLED: &str = "/proc/sys/net/ipv6/conf/all/disable_ipv6";
+
+/// Why networks have no IPv6, from the text of [`IPV6_DISABLED`].
+fn ipv6_refusal(switch: Option<&str>) -> String {
+    match switch.map(str::trim) {
+        Some("0") => String::new(),
+        Some(_) => "IPv6 is disabled on this machine; enable it with `sysctl net.ipv6.conf.all.disable_ipv6=0`, or \
+                    take `enable_ipv6` away"
+            .to_owned(),
+        None => "the kernel of this machine has no IPv6; take `enable_ipv6` away".to_owned(),
+    }
+}
+
 /// The capabilities on this machine.
 pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Capabilities {
     let networks = plugin_directory(plugin_directories).is_some();
@@ -59,7 +73,20 @@ pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Cap
         start_interval: true,
         endpoint_mac_address: false,
         interface_name: false,
+        ipv6_refusal: ipv6_refusal(std::fs::read_to_string(IPV6_DISABLED).ok().as_deref()),
         refused,
         concurrency: Concurrency { create: 8, remove: 8, transfer: 3, build: 1 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv6_is_refused_where_the_machine_has_none() {
+        assert_eq!(ipv6_refusal(Some("0\n")), "");
+        assert!(ipv6_refusal(Some("1\n")).contains("disabled"));
+        assert!(ipv6_refusal(None).contains("no IPv6"));
     }
 }

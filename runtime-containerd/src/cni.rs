@@ -31,6 +31,14 @@ pub(crate) struct Attachment {
     pub(crate) network: Value,
 }
 
+impl Attachment {
+    /// All its addresses, without prefix lengths.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &str> {
+        let listed = self.result["ips"].as_array().into_iter().flatten();
+        listed.filter_map(|ip| ip["address"].as_str()?.split('/').next())
+    }
+}
+
 /// What a call is about.
 #[derive(Clone, Debug)]
 pub(crate) struct Call<'a> {
@@ -138,6 +146,10 @@ impl Call<'_> {
     }
 }
 
+/// The plug-ins that are run when a container comes and goes. `tuning` without a setting does
+/// nothing, and costs a process each time.
 fn chain(network: &Value) -> impl Iterator<Item = &Value> {
-    network["plugins"].as_array().into_iter().flatten().filter(|plugin| plugin["type"] != "portmap")
+    let idle = |plugin: &Value| plugin["type"] == "tuning" && plugin.as_object().is_some_and(|one| one.len() == 1);
+    let all = network["plugins"].as_array().into_iter().flatten();
+    all.filter(move |plugin| plugin["type"] != "portmap" && !idle(plugin))
 }

@@ -14,6 +14,7 @@ use containerd_client::services::v1::{
     UpdateContainerRequest,
 };
 use containerd_client::types::v1::Process;
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Client, local, optional};
@@ -167,11 +168,20 @@ impl Core {
 
     /// Holds a lock file in a directory.
     pub(crate) async fn lock_at(&self, directory: &Path, name: &str) -> Result<FileLock> {
+        self.lock_as(directory, name, FlockOperation::LockExclusive).await
+    }
+
+    /// Holds a lock file in a directory together with others who share it.
+    pub(crate) async fn share_lock_at(&self, directory: &Path, name: &str) -> Result<FileLock> {
+        self.lock_as(directory, name, FlockOperation::LockShared).await
+    }
+
+    async fn lock_as(&self, directory: &Path, name: &str, operation: FlockOperation) -> Result<FileLock> {
         private_directory(directory)?;
         let path = directory.join(name);
         tokio::task::spawn_blocking(move || {
             loop {
-                if let Some(lock) = FileLock::attempt(&path, rustix::fs::FlockOperation::LockExclusive)? {
+                if let Some(lock) = FileLock::attempt(&path, operation)? {
                     return Ok(lock);
                 }
             }
@@ -295,10 +305,10 @@ pub(crate) struct FileLock {
 impl FileLock {
     /// Takes the lock; `None` if another process holds it.
     pub(crate) fn try_take(path: &Path) -> Result<Option<Self>> {
-        Self::attempt(path, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        Self::attempt(path, FlockOperation::NonBlockingLockExclusive)
     }
 
-    fn attempt(path: &Path, operation: rustix::fs::FlockOperation) -> Result<Option<Self>> {
+    fn attempt(path: &Path, operation: FlockOperation) -> Result<Option<Self>> {
         use std::os::unix::fs::MetadataExt;
         let file = File::options()
             .create(true)

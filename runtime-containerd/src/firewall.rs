@@ -1,7 +1,8 @@
-//! Reading and mending the rules that the network plug-ins make with `iptables`.
+//! Rules of `iptables`: those that the network plug-ins make are read and mended, one is our own.
 
 use std::process::Stdio;
 
+use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 
 use crate::client::local;
@@ -15,32 +16,61 @@ pub(crate) struct Forwarded {
     pub(crate) protocol: String,
 }
 
+/// The programs for the two families.
+const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
+
 /// Runs iptables; `None` where the program is missing.
-async fn iptables(arguments: &[&str]) -> Result<Option<String>> {
-    let spawned = tokio::process::Command::new("iptables")
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .args(["-w", "10"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .await;
-    match spawned {
+async fn iptables(program: &str, arguments: &[&str]) -> Result<Option<String>> {
+    match command(program, arguments).output().await {
         Ok(output) => Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(local("iptables", error)),
+        Err(error) => Err(local(program, error)),
     }
 }
 
-/// Removes the isolation rules of a bridge, which no plug-in takes back.
+fn command(program: &str, arguments: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(program);
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    command.args(["-w", "10"]).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Whether iptables does it.
+async fn succeeds(program: &str, arguments: &[&str]) -> Result<bool> {
+    let output = command(program, arguments).output().await.map_err(|error| local(program, error))?;
+    Ok(output.status.success())
+}
+
+/// Lets subnets behind a bridge reach the world outside under the machine's address.
+pub(crate) async fn masquerade(bridge: &str, subnets: impl Iterator<Item = &str>) -> Result<()> {
+    for subnet in subnets {
+        let program = if subnet.contains(':') { "ip6tables" } else { "iptables" };
+        let rule = ["POSTROUTING", "-s", subnet, "!", "-o", bridge, "-j", "MASQUERADE"];
+        let call = |verb: &'static str| [&["-t", "nat", verb], rule.as_slice()].concat();
+        // The same rule twice would stay once too often.
+        while succeeds(program, &call("-D")).await? {}
+        if !succeeds(program, &call("-A")).await? {
+            return Err(RuntimeError::Failed {
+                message: format!("{program} cannot masquerade {subnet} behind {bridge}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Removes the rules of a bridge that no plug-in takes back: those of its isolation, and ours.
 pub(crate) async fn forget_bridge(bridge: &str) -> Result<()> {
-    let rules = iptables(&["-t", "filter", "-S"]).await?.unwrap_or_default();
-    for rule in rules.lines().filter(|rule| rule.starts_with("-A CNI-")) {
-        let words = split(rule);
-        let names_it = |pair: &[String]| matches!(pair[0].as_str(), "-i" | "-o") && pair[1] == bridge;
-        if words.windows(2).any(names_it) {
-            let mut delete = vec!["-t", "filter", "-D"];
-            delete.extend(words.iter().skip(1).map(String::as_str));
-            iptables(&delete).await?;
+    for (program, table) in PROGRAMS.into_iter().flat_map(|program| [(program, "filter"), (program, "nat")]) {
+        let rules = iptables(program, &["-t", table, "-S"]).await?.unwrap_or_default();
+        let ours = |rule: &&str| rule.starts_with("-A CNI-") || rule.starts_with("-A POSTROUTING ");
+        for rule in rules.lines().filter(ours) {
+            let words = split(rule);
+            let names_it = |pair: &[String]| matches!(pair[0].as_str(), "-i" | "-o") && pair[1] == bridge;
+            if words.windows(2).any(names_it) {
+                let mut delete = vec!["-t", table, "-D"];
+                delete.extend(words.iter().skip(1).map(String::as_str));
+                iptables(program, &delete).await?;
+            }
         }
     }
     Ok(())
@@ -61,7 +91,7 @@ fn split(rule: &str) -> Vec<String> {
 
 /// Host ports that rules of the plug-ins forward, of whatever tool made them.
 pub(crate) async fn forwarded() -> Result<Vec<Forwarded>> {
-    Ok(parse_forwarded(&iptables(&["-t", "nat", "-S"]).await?.unwrap_or_default()))
+    Ok(parse_forwarded(&iptables("iptables", &["-t", "nat", "-S"]).await?.unwrap_or_default()))
 }
 
 fn parse_forwarded(rules: &str) -> Vec<Forwarded> {

@@ -19,6 +19,7 @@ mod commit;
 mod content;
 mod core;
 mod create;
+mod definition;
 mod download;
 mod events;
 mod exec;

@@ -1,7 +1,7 @@
-//! Network namespaces as files, and the one netlink request that the plug-ins leave to us.
+//! Network namespaces as files, and the netlink requests that the plug-ins leave to us.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use compose_runtime::error::Result;
@@ -24,6 +24,7 @@ pub(crate) async fn create(path: &Path) -> Result<()> {
     on_thread(move || {
         File::create(&path).map_err(|error| local(path.display(), error))?;
         enter_new().map_err(|error| local("a network namespace", error))?;
+        set_loopback_up()?;
         mount_bind("/proc/thread-self/ns/net", &path).map_err(|error| local(path.display(), error))
     })
     .await
@@ -75,34 +76,69 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 
     receiver.await.map_err(|error| local("the thread in the network namespace", error))?
 }
 
+/// Whether there is a network device of that name.
+pub(crate) fn has_device(name: &str) -> bool {
+    Path::new("/sys/class/net").join(name).exists()
+}
+
+/// `struct nlmsghdr` and `struct ifinfomsg` ask for one thing on one device.
+struct LinkRequest {
+    kind: u16,
+    index: u32,
+    flags: u32,
+}
+
+/// Brings up the loopback device of the calling thread's namespace: the first device there.
+fn set_loopback_up() -> Result<()> {
+    const NEW_LINK: u16 = 16;
+    const UP: u32 = 1;
+    let socket = link_socket().map_err(|error| local("the loopback device", error))?;
+    LinkRequest { kind: NEW_LINK, index: 1, flags: UP }
+        .send(&socket)
+        .map_err(|error| local("the loopback device", error))
+}
+
 /// Removes a network device; one that is not there is fine.
 pub(crate) fn delete_device(name: &str) -> Result<()> {
-    use rustix::net::netlink::SocketAddrNetlink;
-    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
-    let failed = |error: rustix::io::Errno| local(format!("removing network device {name}"), error);
-    // No protocol number means NETLINK_ROUTE, which is 0.
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None).map_err(failed)?;
-    let Ok(index) = rustix::net::netdevice::name_to_index(&socket, name) else { return Ok(()) };
-    // struct nlmsghdr { length, type, flags, sequence, port } and struct ifinfomsg.
     const DELETE_LINK: u16 = 17;
-    const REQUEST_WITH_ACKNOWLEDGEMENT: u16 = 0x1 | 0x4;
-    let mut message = Vec::with_capacity(32);
-    message.extend_from_slice(&32_u32.to_ne_bytes());
-    message.extend_from_slice(&DELETE_LINK.to_ne_bytes());
-    message.extend_from_slice(&REQUEST_WITH_ACKNOWLEDGEMENT.to_ne_bytes());
-    message.extend_from_slice(&1_u32.to_ne_bytes());
-    message.extend_from_slice(&0_u32.to_ne_bytes());
-    message.extend_from_slice(&[0; 4]);
-    message.extend_from_slice(&index.to_ne_bytes());
-    message.extend_from_slice(&[0; 8]);
-    sendto(&socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).map_err(failed)?;
-    let mut answer = [0; 512];
-    let (length, _) = recv(&socket, &mut answer, RecvFlags::empty()).map_err(failed)?;
-    // struct nlmsgerr follows the header; 0 is success.
-    match answer.get(16..20).filter(|_| length >= 20).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()) {
-        Some(bytes) if i32::from_ne_bytes(bytes) != 0 => {
-            Err(failed(rustix::io::Errno::from_raw_os_error(-i32::from_ne_bytes(bytes))))
+    let failed = |error: rustix::io::Errno| local(format!("removing network device {name}"), error);
+    let socket = link_socket().map_err(failed)?;
+    let Ok(index) = rustix::net::netdevice::name_to_index(&socket, name) else { return Ok(()) };
+    LinkRequest { kind: DELETE_LINK, index, flags: 0 }.send(&socket).map_err(failed)
+}
+
+fn link_socket() -> rustix::io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    // No protocol number means NETLINK_ROUTE, which is 0.
+    socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)
+}
+
+impl LinkRequest {
+    /// Sends it and waits for the answer.
+    fn send(&self, socket: &OwnedFd) -> rustix::io::Result<()> {
+        use rustix::net::netlink::SocketAddrNetlink;
+        use rustix::net::{RecvFlags, SendFlags, recv, sendto};
+        const REQUEST_WITH_ACKNOWLEDGEMENT: u16 = 0x1 | 0x4;
+        // Header: length, type, flags, sequence, port; then family and type, index, flags, mask of flags.
+        let mut message = Vec::with_capacity(32);
+        message.extend_from_slice(&32_u32.to_ne_bytes());
+        message.extend_from_slice(&self.kind.to_ne_bytes());
+        message.extend_from_slice(&REQUEST_WITH_ACKNOWLEDGEMENT.to_ne_bytes());
+        message.extend_from_slice(&1_u32.to_ne_bytes());
+        message.extend_from_slice(&0_u32.to_ne_bytes());
+        message.extend_from_slice(&[0; 4]);
+        message.extend_from_slice(&self.index.to_ne_bytes());
+        message.extend_from_slice(&self.flags.to_ne_bytes());
+        message.extend_from_slice(&self.flags.to_ne_bytes());
+        sendto(socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        let mut answer = [0; 512];
+        let (length, _) = recv(socket, &mut answer, RecvFlags::empty())?;
+        // struct nlmsgerr follows the header; 0 is success.
+        match answer.get(16..20).filter(|_| length >= 20).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()) {
+            Some(bytes) if i32::from_ne_bytes(bytes) != 0 => {
+                Err(rustix::io::Errno::from_raw_os_error(-i32::from_ne_bytes(bytes)))
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     }
 }

@@ -1,8 +1,8 @@
-//! Networks: definitions in the directory of network configurations, in nerdctl's form; attaching
-//! and detaching containers.
+//! Networks: attaching and detaching containers. How a network is described is in
+//! [`crate::definition`].
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -15,67 +15,15 @@ use compose_runtime::error::Result;
 use compose_runtime::port::{Networks, Outcome};
 use serde_json::{Value, json};
 
-use crate::client::{local, unsupported};
+use crate::client::local;
 use crate::cni::{Attachment, Call};
-use crate::content::digest_of;
 use crate::core::{Core, name_of, write_atomically};
+use crate::definition::{Definition, definitions_below, valid};
 use crate::netns;
 use crate::record::Record;
-use crate::subnet::{Subnet, free_subnet};
 
-/// A definition that is there.
-#[derive(Clone, Debug)]
-pub(crate) struct Definition {
-    pub(crate) path: PathBuf,
-    pub(crate) value: Value,
-}
-
-impl Definition {
-    fn read(path: &Path) -> Option<Self> {
-        let value: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-        value["plugins"].is_array().then(|| Self { path: path.to_owned(), value })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        self.value["name"].as_str().unwrap_or_default()
-    }
-
-    pub(crate) fn id(&self) -> &str {
-        self.value["nerdctlID"].as_str().unwrap_or_default()
-    }
-
-    fn label(&self, key: &str) -> Option<&str> {
-        self.value["nerdctlLabels"][key].as_str()
-    }
-
-    fn bridge(&self) -> &str {
-        self.value["plugins"][0]["bridge"].as_str().unwrap_or_default()
-    }
-
-    fn subnets(&self) -> impl Iterator<Item = Subnet> {
-        let ranges = self.value["plugins"][0]["ipam"]["ranges"].as_array().into_iter().flatten();
-        ranges.filter_map(|range| Subnet::parse(range[0]["subnet"].as_str()?))
-    }
-}
-
-fn valid(name: &str) -> bool {
-    name.len() <= 200
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-}
-
-fn definitions_below(directory: &Path, depth: usize) -> Vec<Definition> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() && depth > 0 {
-            found.extend(definitions_below(&path, depth - 1));
-        } else if path.extension().is_some_and(|extension| extension == "conflist") {
-            found.extend(Definition::read(&path));
-        }
-    }
-    found
-}
+/// File of the lock on the machine's networks.
+const PLUGIN_LOCK: &str = "cni.lock";
 
 impl Core {
     /// Directory of this namespace's definitions; the default namespace has the upper one.
@@ -114,9 +62,25 @@ impl Core {
         all
     }
 
-    /// One run of plug-ins at a time on the whole machine: they race on iptables and addresses.
+    /// Held alone while the devices and chains of a network are made or removed, on the whole machine:
+    /// the plug-ins race on them.
     async fn plugin_lock(&self) -> Result<crate::core::FileLock> {
-        self.lock_at(&self.settings.state_root, "cni.lock").await
+        self.lock_at(&self.settings.state_root, PLUGIN_LOCK).await
+    }
+
+    /// Held together while containers come and go in networks that are there: then the plug-ins and
+    /// iptables have locks of their own.
+    async fn shared_plugin_lock(&self) -> Result<crate::core::FileLock> {
+        self.share_lock_at(&self.settings.state_root, PLUGIN_LOCK).await
+    }
+
+    /// The lock for attaching a container: held alone if a network of it is not there yet.
+    async fn attaching_lock(&self, networks: &[EndpointSpec]) -> Result<crate::core::FileLock> {
+        let there = networks.iter().all(|endpoint| {
+            let wanted = endpoint.network_id.as_deref().unwrap_or(endpoint.network.as_str());
+            self.definition(wanted).is_some_and(|definition| netns::has_device(definition.bridge()))
+        });
+        if there { self.shared_plugin_lock().await } else { self.plugin_lock().await }
     }
 
     /// Where a container's network namespace is kept.
@@ -148,16 +112,13 @@ impl Core {
 
     async fn attach_all(&self, id: &str, record: &mut Record, path: &Path) -> Result<()> {
         let namespace = path.display().to_string();
-        let loopback = json!({ "cniVersion": "1.0.0", "name": "loopback", "plugins": [{ "type": "loopback" }] });
-        let _lock = self.plugin_lock().await?;
-        self.call(id, &namespace, "lo", String::new()).add(&loopback).await?;
+        let _lock = self.attaching_lock(&record.networks).await?;
         for (index, endpoint) in record.networks.clone().into_iter().enumerate() {
             let interface = format!("eth{index}");
             let network = endpoint.network.as_str().to_owned();
-            // The same address as before, if nobody has it now.
-            let again = record.addresses.get(&network).filter(|_| endpoint.ipv4_address.is_empty());
-            let again = again.map(|address| EndpointSpec { ipv4_address: address.clone(), ..endpoint.clone() });
-            let attachment = match again {
+            // The same addresses as before, if nobody has them now.
+            let again = record.addresses.get(&network).map(|before| with_addresses(&endpoint, before));
+            let attachment = match again.filter(|again| *again != endpoint) {
                 Some(again) => match self.attach(id, &namespace, &interface, &again).await {
                     Ok(attachment) => attachment,
                     Err(error) => {
@@ -167,7 +128,8 @@ impl Core {
                 },
                 None => self.attach(id, &namespace, &interface, &endpoint).await?,
             };
-            record.addresses.insert(network.clone(), attachment.address.clone());
+            let addresses: Vec<&str> = attachment.addresses().collect();
+            record.addresses.insert(network.clone(), addresses.join(" "));
             record.attached.insert(network, attachment);
         }
         Ok(())
@@ -176,17 +138,23 @@ impl Core {
     /// Attaches to one network; a failed attempt is taken back.
     async fn attach(&self, id: &str, namespace: &str, interface: &str, endpoint: &EndpointSpec) -> Result<Attachment> {
         let wanted = endpoint.network_id.as_deref().unwrap_or(endpoint.network.as_str());
-        let Some(definition) = self.definition(wanted) else {
+        let Some(mut definition) = self.definition(wanted) else {
             return Err(RuntimeError::NotFound { message: format!("network {} not found", endpoint.network) });
         };
         let mut arguments = "IgnoreUnknown=1".to_owned();
-        for (key, value) in [("IP", &endpoint.ipv4_address), ("MAC", &endpoint.mac_address)] {
-            if !value.is_empty() {
-                arguments.push_str(&format!(";{key}={value}"));
-            }
+        if !endpoint.mac_address.is_empty() {
+            arguments.push_str(&format!(";MAC={}", endpoint.mac_address));
         }
-        if !endpoint.ipv6_address.is_empty() {
-            return Err(unsupported("give a container an `ipv6_address`"));
+        // By the configuration: the variable holds a single address.
+        let fixed: Vec<&str> =
+            [&endpoint.ipv4_address, &endpoint.ipv6_address].into_iter().map(String::as_str).collect();
+        let fixed: Vec<&str> = fixed.into_iter().filter(|address| !address.is_empty()).collect();
+        if !fixed.is_empty() {
+            definition.value["plugins"][0]["args"] = json!({ "cni": { "ips": fixed } });
+        }
+        // A machine that has been started has neither device nor rules.
+        if !netns::has_device(definition.bridge()) {
+            crate::firewall::masquerade(definition.bridge(), definition.outward_subnets()).await?;
         }
         let call = self.call(id, namespace, interface, arguments);
         let attached = call.add(&definition.value).await;
@@ -213,7 +181,7 @@ impl Core {
         if record.attached.is_empty() && !path.exists() {
             return;
         }
-        let _lock = self.plugin_lock().await.ok();
+        let _lock = self.shared_plugin_lock().await.ok();
         let namespace = if netns::exists(&path) { path.display().to_string() } else { String::new() };
         let mut attached: Vec<Attachment> = std::mem::take(&mut record.attached).into_values().collect();
         // What a kill left between plug-in and record is taken back through the definition.
@@ -242,97 +210,22 @@ impl Core {
         let attached = record.attached.get(first.network.as_str())?;
         Some(attached.gateway.clone()).filter(|gateway| !gateway.is_empty())
     }
-
-    /// The plug-in configuration for a network.
-    fn describe_network(&self, spec: &NetworkSpec) -> Result<Value> {
-        let name = spec.name.as_str();
-        if !matches!(spec.driver.as_str(), "" | "default" | "bridge") {
-            return Err(unsupported(&format!("use the network driver `{}`: only `bridge` is there", spec.driver)));
-        }
-        if spec.enable_ipv6 == Some(true) || spec.enable_ipv4 == Some(false) {
-            return Err(unsupported(&format!("give network {name} IPv6 addresses (`enable_ipv6`)")));
-        }
-        if !matches!(spec.ipam.driver.as_str(), "" | "default" | "host-local") {
-            return Err(unsupported(&format!("use the address driver `{}`", spec.ipam.driver)));
-        }
-        let wrong =
-            |text: &str| RuntimeError::Invalid { message: format!("network {name}: `{text}` is no IPv4 subnet") };
-        let pool = spec.ipam.config.iter().find(|pool| !pool.subnet.is_empty());
-        let subnet = match pool {
-            Some(pool) => Subnet::parse(&pool.subnet).ok_or_else(|| wrong(&pool.subnet))?,
-            None => {
-                let definitions = definitions_below(&self.settings.network_directory, 1);
-                let used: Vec<Subnet> =
-                    definitions.iter().flat_map(Definition::subnets).chain(host_subnets()).collect();
-                free_subnet(&used).ok_or_else(|| RuntimeError::Failed {
-                    message: format!("network {name}: no free subnet is left in 10.4.0.0/14"),
-                })?
-            }
-        };
-        let mut range = json!({ "subnet": subnet.to_string() });
-        let gateway = pool.map(|pool| pool.gateway.clone()).filter(|text| !text.is_empty());
-        range["gateway"] = gateway.unwrap_or_else(|| subnet.nth(1).to_string()).into();
-        if let Some(part) = pool.map(|pool| &pool.ip_range).filter(|text| !text.is_empty()) {
-            let part = Subnet::parse(part).ok_or_else(|| wrong(part))?;
-            range["rangeStart"] = part.nth(1.min(part.size() - 1)).to_string().into();
-            range["rangeEnd"] = part.nth(part.size().saturating_sub(2).max(1)).to_string().into();
-        }
-        let routes = if spec.internal { json!([]) } else { json!([{ "dst": "0.0.0.0/0" }]) };
-        // Under another namespace the same name is another network.
-        let identity = match self.client.namespace() {
-            "default" => digest_of(name.as_bytes()),
-            other => digest_of(format!("{other}/{name}").as_bytes()),
-        };
-        let id = identity.trim_start_matches("sha256:");
-        let addresses = self.namespaced(&self.settings.state_root, "addresses");
-        Ok(json!({
-            "cniVersion": "1.0.0",
-            "name": name,
-            "nerdctlID": id,
-            "nerdctlLabels": spec.labels,
-            "plugins": [
-                {
-                    "type": "bridge",
-                    "bridge": bridge_name(spec, id),
-                    "isGateway": true,
-                    "ipMasq": !spec.internal,
-                    "hairpinMode": true,
-                    "ipam": {
-                        "type": "host-local", "ranges": [[range]], "routes": routes,
-                        "dataDir": addresses.display().to_string(),
-                    },
-                },
-                { "type": "portmap", "capabilities": { "portMappings": true } },
-                { "type": "firewall", "ingressPolicy": "same-bridge" },
-                { "type": "tuning" },
-            ],
-        }))
-    }
 }
 
-/// A device's name has at most 15 characters.
-fn bridge_name(spec: &NetworkSpec, id: &str) -> String {
-    let wanted = spec.driver_opts.get("com.docker.network.bridge.name").map(String::as_str).unwrap_or_default();
-    if wanted.is_empty() || wanted.len() > 15 || !valid(wanted) {
-        format!("br-{}", &id[..12.min(id.len())])
-    } else {
-        wanted.to_owned()
+/// An endpoint that asks for the addresses that it had, apart from those that are fixed.
+fn with_addresses(endpoint: &EndpointSpec, before: &str) -> EndpointSpec {
+    let mut again = endpoint.clone();
+    for address in before.split(' ') {
+        let place = match address.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => &mut again.ipv4_address,
+            Ok(IpAddr::V6(_)) => &mut again.ipv6_address,
+            Err(_) => continue,
+        };
+        if place.is_empty() {
+            address.clone_into(place);
+        }
     }
-}
-
-/// Subnets that the host has routes to.
-fn host_subnets() -> Vec<Subnet> {
-    let table = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let number = |index: usize| u32::from_str_radix(fields.get(index)?, 16).ok().map(u32::swap_bytes);
-            let (address, mask) = (number(1)?, number(7)?);
-            (mask != 0).then(|| Subnet::new(Ipv4Addr::from(address), mask.leading_ones()))
-        })
-        .collect()
+    again
 }
 
 #[async_trait]
@@ -396,7 +289,7 @@ impl Networks for Core {
             let used: Vec<&str> = record.attached.values().map(|one| one.interface.as_str()).collect();
             let interface = (0..).map(|index| format!("eth{index}")).find(|name| !used.contains(&name.as_str()));
             let namespace = path.display().to_string();
-            let _lock = self.plugin_lock().await?;
+            let _lock = self.attaching_lock(std::slice::from_ref(endpoint)).await?;
             let attachment =
                 self.attach(&found.id, &namespace, interface.as_deref().unwrap_or("eth0"), endpoint).await?;
             record.attached.insert(name.to_owned(), attachment);
@@ -421,10 +314,23 @@ impl Networks for Core {
         if let Some(one) = record.attached.remove(network.as_str()) {
             let path = self.namespace_path(&found.id);
             let namespace = if netns::exists(&path) { path.display().to_string() } else { String::new() };
-            let _lock = self.plugin_lock().await?;
+            let _lock = self.shared_plugin_lock().await?;
             self.call(&found.id, &namespace, &one.interface, String::new()).delete(&one.network, &one.result).await?;
         }
         self.set_record(&found.id, &record).await?;
         Ok(Outcome::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_before_are_asked_for_unless_they_are_fixed() {
+        let fixed = EndpointSpec { ipv4_address: "10.0.0.9".to_owned(), ..EndpointSpec::default() };
+        let again = with_addresses(&fixed, "10.0.0.2 fd00::2");
+        assert_eq!((again.ipv4_address.as_str(), again.ipv6_address.as_str()), ("10.0.0.9", "fd00::2"));
+        assert_eq!(with_addresses(&fixed, ""), fixed);
     }
 }

@@ -189,7 +189,7 @@ impl Core {
     }
 
     fn network_identities(&self) -> BTreeMap<String, String> {
-        let pair = |one: crate::networks::Definition| (one.name().to_owned(), one.id().to_owned());
+        let pair = |one: crate::definition::Definition| (one.name().to_owned(), one.id().to_owned());
         self.definitions().into_iter().map(pair).collect()
     }
 

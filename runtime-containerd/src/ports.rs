@@ -14,6 +14,9 @@ use crate::core::Core;
 use crate::firewall::{Forwarded, forwarded};
 use crate::record::Record;
 
+/// File of the lock on the machine's ports.
+const PORT_LOCK: &str = "ports.lock";
+
 /// The candidates for a host port; an empty list: the system chooses.
 fn candidates(spec: &PortSpec) -> Result<Vec<u16>> {
     let wrong = || RuntimeError::Invalid { message: format!("invalid published port: `{}`", spec.published) };
@@ -63,7 +66,8 @@ impl Core {
         }
         let first = record.networks.first().and_then(|one| record.attached.get(one.network.as_str())).cloned();
         let Some(attached) = first else { return Ok(()) };
-        let _lock = self.lock_at(&self.settings.state_root, "cni.lock").await?;
+        // Two that look for a free port at once would find the same.
+        let _lock = self.lock_at(&self.settings.state_root, PORT_LOCK).await?;
         let mut rules = forwarded().await?;
         let mut published = Vec::new();
         for port in &record.ports {
@@ -77,8 +81,11 @@ impl Core {
                     message: format!("invalid host address of a published port: `{text}`"),
                 })?,
             };
-            if address.is_ipv6() {
-                return Err(unsupported(&format!("publish a port on the IPv6 address {address}")));
+            if address.is_ipv6() && !attached.addresses().any(|own| own.contains(':')) {
+                return Err(unsupported(&format!(
+                    "publish a port on the IPv6 address {address} without IPv6 in the container's first network \
+                     (`enable_ipv6`)"
+                )));
             }
             let wanted = candidates(port)?;
             let free = if wanted.is_empty() {
@@ -122,7 +129,7 @@ impl Core {
         }
         let first = record.networks.first().and_then(|one| record.attached.get(one.network.as_str())).cloned();
         if let Some(attached) = first {
-            let _lock = self.lock_at(&self.settings.state_root, "cni.lock").await.ok();
+            let _lock = self.lock_at(&self.settings.state_root, PORT_LOCK).await.ok();
             let path = self.namespace_path(id);
             let namespace = if crate::netns::exists(&path) { path.display().to_string() } else { String::new() };
             let call = self.call(id, &namespace, &attached.interface, String::new());

@@ -1,7 +1,7 @@
-//! IPv4 subnets: just enough to choose one that is free.
+//! Subnets: just enough to choose one that is free.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A network address and its prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,45 @@ impl Subnet {
 impl fmt::Display for Subnet {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", Ipv4Addr::from(self.base), self.length)
+    }
+}
+
+/// The same of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subnet6 {
+    base: u128,
+    length: u32,
+}
+
+impl Subnet6 {
+    /// Reads `2001:db8::/64`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let length = length.parse().ok().filter(|length| *length <= 128)?;
+        let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+        Some(Self { base: u128::from(address.parse::<Ipv6Addr>().ok()?) & mask, length })
+    }
+
+    /// A unique local /64 from the first 14 digits of an identity.
+    pub(crate) fn unique_local(id: &str) -> Self {
+        let digits = id.get(..14).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+        Self { base: u128::from(0xfd << 56 | digits) << 64, length: 64 }
+    }
+
+    /// Its address number so and so.
+    pub(crate) fn nth(self, index: u128) -> Ipv6Addr {
+        Ipv6Addr::from(self.base.wrapping_add(index))
+    }
+
+    /// Its last address.
+    pub(crate) fn last(self) -> Ipv6Addr {
+        Ipv6Addr::from(self.base | u128::MAX.checked_shr(self.length).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Subnet6 {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", Ipv6Addr::from(self.base), self.length)
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) mod volumes;
 
 use std::collections::BTreeMap;
 
-use compose_model::names::ServiceName;
+use compose_model::names::{NetworkKey, ServiceName};
 
 use crate::draft::Draft;
 use crate::error::PlanError;
@@ -56,6 +56,14 @@ pub(crate) fn refuse(world: &World<'_>, name: &ServiceName) -> Result<(), PlanEr
     let interface = service.networks.values().flatten().any(|network| !network.interface_name.is_empty());
     if !capabilities.interface_name && interface {
         return Err(refused("networks", "interface_name needs Docker Engine 28.1 (API 1.49)"));
+    }
+    let wants_ipv6 = |key: &&NetworkKey| {
+        world.project.networks.get(*key).is_some_and(|network| !network.external && network.enable_ipv6 == Some(true))
+    };
+    if !capabilities.ipv6_refusal.is_empty()
+        && let Some(key) = service.networks.keys().find(wants_ipv6)
+    {
+        return Err(refused("networks", &format!("`enable_ipv6` of network {key}: {}", capabilities.ipv6_refusal)));
     }
     let simple: [(bool, bool, &str, &str); 4] = [
         (capabilities.health, check.is_none(), "healthcheck", "this engine runs no health checks"),

@@ -44,8 +44,8 @@ impl Member {
         let lower = |text: &str| text.trim_end_matches('.').to_ascii_lowercase();
         let places = record.networks.iter().map(|endpoint| {
             let attached = record.attached.get(endpoint.network.as_str());
-            let listed = attached.and_then(|one| one.result["ips"].as_array()).into_iter().flatten();
-            let addresses = listed.filter_map(|ip| ip["address"].as_str()?.split('/').next()?.parse().ok()).collect();
+            let addresses = attached.into_iter().flat_map(crate::cni::Attachment::addresses);
+            let addresses = addresses.filter_map(|address| address.parse().ok()).collect();
             let mut names: Vec<String> = endpoint.aliases.iter().map(|alias| lower(alias)).collect();
             names.extend([lower(name_of(container)), lower(container.id.get(..SHORT).unwrap_or_default())]);
             names.sort();

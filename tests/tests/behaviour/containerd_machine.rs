@@ -15,6 +15,7 @@ crate::cases! { Containerd:
     secrets_are_in_memory_and_go_with_the_container,
     what_others_take_away_is_given_back,
     hostile_texts_stay_in_their_places,
+    networks_have_ipv6_where_it_is_asked_for,
 }
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -268,5 +269,66 @@ fn hostile_texts_stay_in_their_places(engine: &Engine) -> CaseResult {
         let a = project.only("a")?;
         ensure_eq!(a.label("a/../b"), "x\ny\"z", "the label");
     }
+    Ok(())
+}
+
+fn networks_have_ipv6_where_it_is_asked_for(engine: &Engine) -> CaseResult {
+    if std::fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6").map_or(true, |text| text.trim() != "0") {
+        let project =
+            Project::with(engine, "services: {a: {image: busybox}}\nnetworks: {default: {enable_ipv6: true}}")?;
+        let run = project.compose(&["up", "-d"])?.exits(1)?;
+        ensure!(run.stderr.contains("enable_ipv6"), "what is refused: {run}");
+        ensure!(engine.networks(&project.name)?.is_empty(), "something was done before the refusal");
+        return Ok(());
+    }
+    // A subnet that no other case has.
+    let part = std::process::id() % 0xffff;
+    let subnet = format!("fd00:e6:{part:x}");
+    let project = Project::with(
+        engine,
+        &format!(
+            "services:
+  a:
+    image: busybox
+    command: sh -c 'mkdir /www; echo six > /www/index.html; exec httpd -f -p 80 -h /www'
+    stop_signal: SIGKILL
+    ports: ['[::]::80']
+    networks: {{fixed: {{ipv6_address: '{subnet}::42'}}, chosen: }}
+  b: {{image: busybox, command: sleep 1000, stop_signal: SIGKILL, networks: [fixed, chosen]}}
+networks:
+  fixed: {{enable_ipv6: true, ipam: {{config: [{{subnet: '{subnet}::/64'}}]}}}}
+  chosen: {{enable_ipv6: true}}
+"
+        ),
+    )?;
+    project.compose(&["up", "-d"])?.ok()?;
+    let own = project.compose(&["exec", "-T", "a", "cat", "/proc/net/if_inet6"])?.ok()?.stdout;
+    let fixed = format!("fd0000e6{part:04x}00000000000000000042");
+    ensure!(own.contains(&fixed), "the fixed address {fixed} is not among\n{own}");
+    ensure!(own.lines().filter(|line| line.starts_with("fd")).count() == 2, "one address for each network:\n{own}");
+    // Its name stands for both families.
+    for (kind, wanted) in [("AAAA", "fd".to_owned()), ("A", "10.4.".to_owned())] {
+        let asked = format!("-type={kind}");
+        let run = project.compose(&["exec", "-T", "b", "nslookup", &asked, "a", "127.0.0.11"])?.ok()?;
+        ensure!(run.stdout.contains(&wanted), "{kind} of a: {run}");
+    }
+    eventually(LIMIT, || {
+        let url = format!("http://[{subnet}::42]/");
+        project.compose(&["exec", "-T", "b", "wget", "-q", "-O", "-", &url])?.ok()?.says("six")
+    })?;
+    // From the machine, through the published port.
+    let port = project.only("a")?.published("80/tcp").ok_or("no port is published")?;
+    let page = eventually(LIMIT, || compose_tests::http::get(&format!("{subnet}::1"), port, "/"))?;
+    ensure_eq!(page.body, "six\n", "what the published port answers");
+    // An application that comes back has its addresses.
+    project.compose(&["restart", "a"])?.ok()?;
+    let again = project.compose(&["exec", "-T", "a", "cat", "/proc/net/if_inet6"])?.ok()?.stdout;
+    ensure!(again.contains(&fixed), "the fixed address after a restart: {again}");
+    let bridge = format!("{subnet}::1");
+    project.compose(&["down"])?.ok()?;
+    let left = Command::new("ip").args(["-6", "addr"]).output().map_err(|error| error.to_string())?;
+    ensure!(!String::from_utf8_lossy(&left.stdout).contains(&bridge), "the bridge is left");
+    let rules = Command::new("ip6tables-save").output().map_err(|error| format!("ip6tables-save: {error}"))?;
+    ensure!(!String::from_utf8_lossy(&rules.stdout).contains(&subnet), "rules are left");
     Ok(())
 }
