@@ -33,7 +33,9 @@ const GRACE: i64 = 10;
 const KILLED: Duration = Duration::from_secs(10);
 /// What a shim says to the deletion of a task whose end it has not told yet.
 const STILL_ENDING: &str = "cannot delete a running process";
-/// How long to wait before such a task is deleted again.
+/// What containerd says to the creation of a task that it is still making, or unmaking.
+const STILL_THERE: [&str; 2] = ["file exists", "already exists"];
+/// How long to wait before such a task is deleted, or made, again.
 const BETWEEN_DELETIONS: Duration = Duration::from_millis(20);
 
 /// Who starts a container.
@@ -180,8 +182,7 @@ impl Core {
             .networks
             .iter()
             .filter_map(|one| record.attached.get(one.network.as_str()))
-            .map(|one| one.address.clone())
-            .filter(|address| !address.is_empty())
+            .flat_map(|one| one.addresses().map(str::to_owned))
             .collect();
         self.write_name_files(id, record, &addresses)?;
 
@@ -206,7 +207,7 @@ impl Core {
 
     async fn create_and_start(&self, container: &Container, record: &Record, streams: &Streams) -> Result<()> {
         let id = container.id.as_str();
-        let request = self.client.request(CreateTaskRequest {
+        let wanted = CreateTaskRequest {
             container_id: id.to_owned(),
             rootfs: self.snapshot_mounts(container).await?,
             stdin: streams.stdin.clone(),
@@ -214,8 +215,22 @@ impl Core {
             stderr: streams.stderr.clone(),
             terminal: record.tty,
             ..CreateTaskRequest::default()
-        });
-        self.client.call_within(LONG, "Tasks.Create", self.client.tasks().create(request)).await?;
+        };
+        let begin = tokio::time::Instant::now();
+        loop {
+            let request = self.client.request(wanted.clone());
+            match self.client.call_within(LONG, "Tasks.Create", self.client.tasks().create(request)).await {
+                // containerd goes on with what a killed command asked for, and takes it back only when
+                // it notices. We hold the container's lock: no living one is at it.
+                Err(error)
+                    if begin.elapsed() < KILLED && STILL_THERE.iter().any(|text| error.to_string().contains(text)) =>
+                {
+                    self.delete_task(id).await?;
+                    tokio::time::sleep(BETWEEN_DELETIONS).await;
+                }
+                created => break drop(created?),
+            }
+        }
         if record.auto_remove {
             self.remember_end(id).await;
         }
@@ -450,7 +465,7 @@ impl Core {
         Ok(Outcome::Done)
     }
 
-    async fn kill_and_wait(&self, id: &str) -> Result<()> {
+    pub(crate) async fn kill_and_wait(&self, id: &str) -> Result<()> {
         if !self.signal_task(id, signal::KILL).await? {
             return Ok(());
         }

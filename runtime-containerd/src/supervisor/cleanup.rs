@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use compose_runtime::error::Result;
-use containerd_client::services::v1::Container;
+use containerd_client::services::v1::container::Runtime;
+use containerd_client::services::v1::{Container, CreateContainerRequest, DeleteContainerRequest};
 
 use super::Supervisor;
 use crate::core::Core;
@@ -67,9 +68,36 @@ impl Core {
         if self.state_directory(id).exists() || self.data_directory(id).exists() {
             tracing::info!(container = id, "cleaning up after a container that is gone");
         }
+        if let Err(error) = self.end_orphaned_task(id).await {
+            tracing::warn!(container = id, %error, "ending the task of a container that is gone");
+        }
         self.withdraw(id, &mut record).await;
         self.detach_all(id, &mut record).await;
         self.remove_snapshot(id).await;
         self.remove_directories(id);
+    }
+
+    /// Ends a task whose container is gone: somebody removed that while its restart policy started
+    /// it. containerd looks tasks up by their containers, so for a moment there is one again.
+    async fn end_orphaned_task(&self, id: &str) -> Result<()> {
+        if !self.tasks().await?.contains_key(id) {
+            return Ok(());
+        }
+        let runtime = Runtime { name: "io.containerd.runc.v2".to_owned(), ..Runtime::default() };
+        let spec = prost_types::Any {
+            type_url: "types.containerd.io/opencontainers/runtime-spec/1/Spec".to_owned(),
+            value: b"{}".to_vec(),
+        };
+        let container =
+            Container { id: id.to_owned(), runtime: Some(runtime), spec: Some(spec), ..Container::default() };
+        let request = self.client.request(CreateContainerRequest { container: Some(container) });
+        self.client.call("Containers.Create", self.client.containers().create(request)).await?;
+        let ended = match self.kill_and_wait(id).await {
+            Ok(()) => self.delete_task(id).await.map(drop),
+            Err(error) => Err(error),
+        };
+        let request = self.client.request(DeleteContainerRequest { id: id.to_owned() });
+        self.client.call("Containers.Delete", self.client.containers().delete(request)).await?;
+        ended
     }
 }
