@@ -12,10 +12,14 @@ mod json_writer;
 #[path = "canonical/yaml.rs"]
 mod yaml_writer;
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::project::{Extensions, Job, Project, Service};
 use crate::tree::{self, Node, Typed};
 
-pub use document::Document;
+pub use document::{Document, Key};
 pub use hash::{network_hash, service_hash, volume_hash};
 pub use json_writer::{compact as write_json_compact, pretty as write_json};
 pub use yaml_writer::write as write_yaml;
@@ -23,13 +27,18 @@ pub use yaml_writer::write as write_yaml;
 /// The project as YAML, as `config` prints it: with `$` doubled, so that it can be loaded again.
 #[must_use]
 pub fn yaml(project: &Project) -> String {
-    write_yaml(&project_document(project, Flavour::Yaml)).replace('$', "$$")
+    doubled(write_yaml(&project_document(project, Flavour::Yaml)))
 }
 
 /// The project as JSON, indented, without final line break, with `$` doubled.
 #[must_use]
 pub fn json(project: &Project) -> String {
-    write_json(&project_document(project, Flavour::Json)).replace('$', "$$")
+    doubled(write_json(&project_document(project, Flavour::Json)))
+}
+
+/// With every `$` twice, since a single one begins a variable.
+fn doubled(text: String) -> String {
+    if text.contains('$') { text.replace('$', "$$") } else { text }
 }
 
 /// A tree as a document, for `config --no-interpolate`.
@@ -47,7 +56,7 @@ pub fn tree_document(node: &Node) -> Document {
         },
         tree::Value::Sequence(items) => Document::Sequence(items.iter().map(tree_document).collect()),
         tree::Value::Mapping(mapping) => Document::Mapping(
-            mapping.iter().map(|(key, entry)| (key.to_string(), tree_document(&entry.value))).collect(),
+            mapping.iter().map(|(key, entry)| (Cow::Owned(key.to_string()), tree_document(&entry.value))).collect(),
         ),
     }
 }
@@ -166,17 +175,21 @@ const PRINT_ORDER: &[&str] = &[
 const EXTENSIONS: &str = "x-*";
 
 fn project_document(project: &Project, flavour: Flavour) -> Document {
-    let mut entries: Vec<(String, Document)> = vec![("name".to_owned(), Document::Text(project.name.to_string()))];
-    let services =
-        project.services.iter().map(|(name, service)| (name.to_string(), service_document(service, flavour))).collect();
-    entries.push(("services".to_owned(), Document::Mapping(services)));
-    let jobs: Vec<_> = project.jobs.iter().map(|(name, job)| (name.to_string(), job_document(job, flavour))).collect();
+    let mut entries: Vec<(Key, Document)> = vec![(Cow::Borrowed("name"), Document::Text(project.name.to_string()))];
+    let services = project
+        .services
+        .iter()
+        .map(|(name, service)| (Cow::Owned(name.to_string()), service_document(service, flavour)))
+        .collect();
+    entries.push((Cow::Borrowed("services"), Document::Mapping(services)));
+    let jobs: Vec<_> =
+        project.jobs.iter().map(|(name, job)| (Cow::Owned(name.to_string()), job_document(job, flavour))).collect();
     if !jobs.is_empty() {
-        entries.push(("jobs".to_owned(), Document::Mapping(jobs)));
+        entries.push((Cow::Borrowed("jobs"), Document::Mapping(jobs)));
     }
-    let mut add = |key: &str, document: Document| {
+    let mut add = |key: &'static str, document: Document| {
         if !document.is_empty() {
-            entries.push((key.to_owned(), adjusted(document, flavour)));
+            entries.push((Cow::Borrowed(key), adjusted(document, flavour)));
         }
     };
     add("networks", Document::of(&project.networks));
@@ -202,14 +215,14 @@ fn project_document(project: &Project, flavour: Flavour) -> Document {
     }
 }
 
-fn extension_entries(extensions: &Extensions) -> Vec<(String, Document)> {
-    extensions.iter().map(|(key, value)| (key.clone(), Document::of(value))).collect()
+fn extension_entries(extensions: &Extensions) -> Vec<(Key, Document)> {
+    extensions.iter().map(|(key, value)| (Cow::Owned(key.clone()), Document::of(value))).collect()
 }
 
 fn service_document(service: &Service, flavour: Flavour) -> Document {
     let mut document = Document::of(service);
     if let (Some(entries), false) = (document.entries_mut(), service.profiles.is_empty()) {
-        entries.push(("profiles".to_owned(), Document::of(&service.profiles)));
+        entries.push((Cow::Borrowed("profiles"), Document::of(&service.profiles)));
     }
     finish_service(document, flavour)
 }
@@ -218,12 +231,12 @@ fn job_document(job: &Job, flavour: Flavour) -> Document {
     let mut document = Document::of(&job.service);
     if let Some(entries) = document.entries_mut() {
         if flavour == Flavour::Yaml {
-            entries.push(("name".to_owned(), Document::Text(job.service.name.to_string())));
+            entries.push((Cow::Borrowed("name"), Document::Text(job.service.name.to_string())));
         }
         if !job.service.profiles.is_empty() {
-            entries.push(("profiles".to_owned(), Document::of(&job.service.profiles)));
+            entries.push((Cow::Borrowed("profiles"), Document::of(&job.service.profiles)));
         }
-        entries.push(("triggers".to_owned(), triggers_document(&job.triggers, flavour)));
+        entries.push((Cow::Borrowed("triggers"), triggers_document(&job.triggers, flavour)));
     }
     finish_service(document, flavour)
 }
@@ -238,7 +251,7 @@ fn triggers_document(triggers: &serde_json::Value, flavour: Flavour) -> Document
                 entries.sort_by_cached_key(|(key, _)| {
                     (ORDER.iter().position(|name| name == key).unwrap_or(ORDER.len()), key.clone())
                 });
-                let inner = |(key, value): (String, Document)| {
+                let inner = |(key, value): (Key, Document)| {
                     let value = if key.starts_with("x-") { value } else { ordered(value, flavour) };
                     (key, value)
                 };
@@ -271,7 +284,9 @@ fn order_hooks(service: &mut Document) {
 
 fn in_print_order(document: Document) -> Document {
     let (Document::Structure(mut entries) | Document::Mapping(mut entries)) = document else { return document };
-    entries.sort_by_key(|(key, _)| PRINT_ORDER.iter().position(|name| name == key).unwrap_or(PRINT_ORDER.len()));
+    static PLACES: LazyLock<HashMap<&str, usize>> =
+        LazyLock::new(|| PRINT_ORDER.iter().enumerate().map(|(place, name)| (*name, place)).collect());
+    entries.sort_by_cached_key(|(key, _)| PLACES.get(&**key).copied().unwrap_or(PRINT_ORDER.len()));
     Document::Structure(entries)
 }
 
@@ -285,14 +300,14 @@ fn adjust(document: &mut Document, flavour: Flavour) {
     match document {
         Document::Sequence(items) => items.iter_mut().for_each(|item| adjust(item, flavour)),
         Document::Structure(entries) | Document::Mapping(entries) => {
-            let is_extension = |(key, value): &(String, Document)| {
+            let is_extension = |(key, value): &(Key, Document)| {
                 key == EXTENSIONS && matches!(value, Document::Mapping(_) | Document::Structure(_))
             };
             let extensions = entries.iter().position(is_extension).map(|index| entries.remove(index).1);
             for (key, value) in entries.iter_mut() {
                 adjust(value, flavour);
                 if flavour == Flavour::Json {
-                    match key.as_str() {
+                    match &**key {
                         "blkio_config" => capitalise_devices(value),
                         "ulimits" => drop_zero_limits(value),
                         "watch" => complete_watch_rules(value),
@@ -302,7 +317,7 @@ fn adjust(document: &mut Document, flavour: Flavour) {
                 }
             }
             if flavour == Flavour::Yaml {
-                entries.retain(|(key, value)| match key.as_str() {
+                entries.retain(|(key, value)| match &**key {
                     "command" | "entrypoint" => *value != Document::Null,
                     "ipam" | "resources" | "placement" => {
                         !matches!(value, Document::Structure(fields) if fields.is_empty())
@@ -335,8 +350,8 @@ fn complete_watch_rules(rules: &mut Document) {
         let Some(fields) = rule.entries_mut() else { continue };
         if !fields.iter().any(|(key, _)| key == "exec") {
             let after = ["path", "action", "target"];
-            let place = fields.iter().take_while(|(key, _)| after.contains(&key.as_str())).count();
-            fields.insert(place, ("exec".to_owned(), Document::Structure(Vec::new())));
+            let place = fields.iter().take_while(|(key, _)| after.contains(&&**key)).count();
+            fields.insert(place, (Cow::Borrowed("exec"), Document::Structure(Vec::new())));
         }
         if let Some(exec) = rule.get_mut("exec") {
             complete_hook(exec);
@@ -355,7 +370,7 @@ fn complete_hook(hook: &mut Document) {
     if let Some(fields) = hook.entries_mut()
         && !fields.iter().any(|(key, _)| key == "command")
     {
-        fields.insert(0, ("command".to_owned(), Document::Null));
+        fields.insert(0, (Cow::Borrowed("command"), Document::Null));
     }
 }
 
@@ -365,7 +380,7 @@ fn capitalise_devices(blkio: &mut Document) {
         let Document::Sequence(devices) = devices else { continue };
         for device in devices {
             for (key, _) in device.entries_mut().into_iter().flatten() {
-                if let Some(first) = key.get_mut(..1) {
+                if let Some(first) = key.to_mut().get_mut(..1) {
                     first.make_ascii_uppercase();
                 }
             }

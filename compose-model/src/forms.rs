@@ -8,9 +8,8 @@
 mod mounts;
 mod ports;
 
+use std::fmt::Write as _;
 use std::sync::LazyLock;
-
-use indexmap::IndexMap;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::path_table::PathTable;
@@ -232,7 +231,7 @@ impl Walk<'_> {
             Value::Sequence(items) => {
                 if let Some(below) = table.items() {
                     for (index, item) in items.iter_mut().enumerate() {
-                        self.path.push_str(&format!(".[{index}]"));
+                        _ = write!(self.path, ".[{index}]");
                         self.node(item, Some(below));
                         self.path.truncate(length);
                     }
@@ -307,7 +306,7 @@ impl Walk<'_> {
             Form::Expose => self.expose(node),
             Form::DependsOn => {
                 let Some(items) = node.as_sequence() else { return };
-                let mut mapping = Mapping::new();
+                let mut mapping = Mapping::default();
                 for item in items {
                     let Some(name) = item.as_str() else { continue };
                     let origin = derived(&item.origin);
@@ -408,7 +407,7 @@ impl Walk<'_> {
 
     fn key_values(&mut self, node: &mut Node) {
         let Some(items) = node.as_sequence() else { return };
-        let mut mapping = Mapping::new();
+        let mut mapping = Mapping::default();
         for item in items {
             let Some(text) = item.as_str() else { continue };
             match text.split_once('=') {
@@ -428,7 +427,7 @@ impl Walk<'_> {
 
     fn ssh(&mut self, node: &mut Node) {
         let Some(items) = node.as_sequence() else { return };
-        let mut mapping = Mapping::new();
+        let mut mapping = Mapping::default();
         for item in items {
             let Some(text) = item.as_str() else { continue };
             let origin = derived(&item.origin);
@@ -532,7 +531,7 @@ fn null_entry(item: &Node) -> Entry {
 /// A mapping of scalars that all come from one place.
 pub(crate) fn mapping_of<'k>(origin: &Origin, entries: impl IntoIterator<Item = (&'k str, Scalar)>) -> Node {
     let entry = |scalar| Entry { key: origin.clone(), value: Node::scalar(scalar, origin.clone()) };
-    let mapping: IndexMap<_, _> = entries.into_iter().map(|(key, scalar)| (key.into(), entry(scalar))).collect();
+    let mapping: Mapping = entries.into_iter().map(|(key, scalar)| (key.into(), entry(scalar))).collect();
     Node::mapping(mapping, origin.clone())
 }
 
@@ -551,7 +550,7 @@ fn wrap_text(node: &mut Node, key: &str) {
     }
     let origin = derived(&node.origin);
     let inner = std::mem::replace(node, Node::null(origin.clone()));
-    let mut mapping = Mapping::new();
+    let mut mapping = Mapping::default();
     mapping.insert(key.into(), Entry { key: origin.clone(), value: inner });
     *node = Node::mapping(mapping, origin);
 }

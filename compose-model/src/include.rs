@@ -192,10 +192,10 @@ impl Assembler<'_> {
             let Value::Mapping(from_entries) = from.value.value else { continue };
             let entry = target.entry(Arc::from(section)).or_insert_with(|| Entry {
                 key: from.key.clone(),
-                value: Node::mapping(Mapping::new(), origin.clone()),
+                value: Node::mapping(Mapping::default(), origin.clone()),
             });
             if entry.value.is_null() {
-                entry.value = Node::mapping(Mapping::new(), Origin::at(entry.value.span()));
+                entry.value = Node::mapping(Mapping::default(), Origin::at(entry.value.span()));
             }
             let Value::Mapping(to) = &mut entry.value.value else { continue };
             for (name, added) in from_entries {

@@ -36,6 +36,8 @@ pub struct LoadOptions {
     pub no_validation: bool,
     /// Keeps `env_file` instead of reading it.
     pub no_env_resolution: bool,
+    /// Leaves [`Project::origins`] empty. Of use where the project is only printed.
+    pub no_origins: bool,
 }
 
 /// A project with what was learnt on the way.
@@ -118,7 +120,9 @@ pub fn load_with_remote(
     project.files = assembled.files;
     project.environment_files = assembled.environment_files;
     project.environment = assembled.environment;
-    project.origins = decode::origins(&tree, &sources);
+    if !options.no_origins {
+        project.origins = decode::origins(&tree, &sources);
+    }
 
     let profiles = active_profiles(options, &project);
     selection::apply_profiles(&mut project, &profiles, &options.services);

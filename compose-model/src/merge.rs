@@ -325,12 +325,12 @@ fn into_names(node: Node, dependency: bool) -> Node {
     let origin = node.origin;
     let value = match node.value {
         Value::Sequence(items) => {
-            let mut mapping = Mapping::with_capacity(items.len());
+            let mut mapping = Mapping::with_capacity_and_hasher(items.len(), Default::default());
             for item in items {
                 let Some(name) = item.as_scalar().map(Scalar::to_text) else { continue };
                 let origin = item.origin.through(StepKind::Derived, None);
                 let value = if dependency {
-                    let mut defaults = Mapping::new();
+                    let mut defaults = Mapping::default();
                     let entry = |scalar| Entry { key: origin.clone(), value: Node::scalar(scalar, origin.clone()) };
                     defaults.insert(Arc::from("condition"), entry(Scalar::text("service_started")));
                     defaults.insert(Arc::from("required"), entry(Scalar::bool(true)));
@@ -352,7 +352,7 @@ fn into_build(node: Node) -> Node {
         return node;
     }
     let origin = node.origin.through(StepKind::Derived, None);
-    let mut mapping = Mapping::new();
+    let mut mapping = Mapping::default();
     mapping.insert(Arc::from("context"), Entry { key: node.origin.clone(), value: node });
     Node::mapping(mapping, origin)
 }

@@ -25,7 +25,7 @@ pub fn normalise(
     for_each_workload(tree, |_, _, workload| uses_default |= default_network(workload));
     let origin = derived(&tree.origin);
     if uses_default && let Some(root) = tree.as_mapping_mut() {
-        let empty = Entry { key: origin.clone(), value: Node::mapping(Mapping::new(), origin.clone()) };
+        let empty = Entry { key: origin.clone(), value: Node::mapping(Mapping::default(), origin.clone()) };
         let networks = root.entry("networks".into()).or_insert(empty);
         if let Some(networks) = networks.value.as_mapping_mut()
             && !networks.contains_key("default")
@@ -55,7 +55,7 @@ fn default_network(workload: &mut Node) -> bool {
     match mapping.get("networks").and_then(|networks| networks.value.as_mapping()) {
         Some(networks) if !networks.is_empty() => networks.contains_key("default"),
         _ => {
-            let mut networks = Mapping::new();
+            let mut networks = Mapping::default();
             networks.insert("default".into(), Entry { key: origin.clone(), value: Node::null(origin.clone()) });
             let value = Node::mapping(networks, origin.clone());
             mapping.insert("networks".into(), Entry { key: origin, value });
@@ -162,7 +162,7 @@ fn implied_dependencies(workload: &mut Node) {
     }
     let origin = derived(&workload.origin);
     let Some(mapping) = workload.as_mapping_mut() else { return };
-    let empty = Entry { key: origin.clone(), value: Node::mapping(Mapping::new(), origin) };
+    let empty = Entry { key: origin.clone(), value: Node::mapping(Mapping::default(), origin) };
     let depends_on = mapping.entry("depends_on".into()).or_insert(empty);
     let Some(depends_on) = depends_on.value.as_mapping_mut() else { return };
     for (service, restart, origin) in implied {
@@ -185,7 +185,7 @@ fn complete_hooks(workload: &mut Node, diagnostics: &mut Diagnostics) {
     if workload.get("pre_start").is_none() {
         return;
     }
-    let mut inherited = Mapping::new();
+    let mut inherited = Mapping::default();
     for (key, entry) in workload.as_mapping().into_iter().flatten() {
         if &**key != "volumes" && schema::is_container_attribute(key) {
             inherited.insert(Arc::clone(key), entry.clone());
@@ -214,13 +214,13 @@ fn unique_as_service(hook: Node, origin: &Origin, diagnostics: &mut Diagnostics)
     };
     unwrap(tree, "services")
         .and_then(|services| unwrap(services, "hook"))
-        .unwrap_or_else(|| Node::mapping(Mapping::new(), origin.clone()))
+        .unwrap_or_else(|| Node::mapping(Mapping::default(), origin.clone()))
 }
 
 fn name_resource(key: &str, resource: &mut Node, project_name: &str) {
     let origin = derived(&resource.origin);
     if resource.is_null() {
-        *resource = Node::mapping(Mapping::new(), origin.clone());
+        *resource = Node::mapping(Mapping::default(), origin.clone());
     }
     let Some(mapping) = resource.as_mapping_mut() else { return };
     if mapping.get("name").is_some_and(|name| !name.value.is_null()) {

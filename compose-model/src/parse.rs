@@ -4,9 +4,10 @@
 //! on the way aliases are expanded (counted, cycles found), merge keys applied, `!reset` and
 //! `!override` recorded with their paths, duplicate and non-string keys reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Tag};
 use indexmap::map::Entry as MapEntry;
 
@@ -77,8 +78,15 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Vec
     };
     let mut documents = Vec::new();
     for root in roots {
-        let mut builder =
-            Builder { arena: &arena, path: Vec::new(), open: Vec::new(), added: 0, resets: Vec::new(), failed: None };
+        let mut builder = Builder {
+            arena: &arena,
+            path: Vec::new(),
+            steps: Vec::new(),
+            open: Vec::new(),
+            added: 0,
+            resets: Vec::new(),
+            failed: None,
+        };
         let node = builder.build(root, None, 0, diagnostics);
         let resets = std::mem::take(&mut builder.resets);
         if let Some(diagnostic) = builder.failed.take() {
@@ -284,6 +292,8 @@ fn syntax_error(source: SourceId, text: &str, error: &ScanError) -> Diagnostic {
 struct Builder<'a> {
     arena: &'a Arena,
     path: Vec<Arc<str>>,
+    /// `[0]`, `[1]` and so on.
+    steps: Vec<Arc<str>>,
     /// Anchored nodes that are being expanded through aliases, and collections on the way.
     open: Vec<Index>,
     added: usize,
@@ -292,7 +302,7 @@ struct Builder<'a> {
     failed: Option<Box<Diagnostic>>,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     /// Builds a node; `None` for one that is dropped (`!reset`).
     fn build(
         &mut self,
@@ -353,7 +363,8 @@ impl Builder<'_> {
                 self.open.push(index);
                 let mut nodes = Vec::with_capacity(items.len());
                 for (position, item) in items.iter().enumerate() {
-                    self.path.push(Arc::from(format!("[{position}]")));
+                    let step = self.step(position);
+                    self.path.push(step);
                     nodes.extend(self.build(*item, via, depth + 1, diagnostics));
                     self.path.pop();
                 }
@@ -369,6 +380,14 @@ impl Builder<'_> {
         }
     }
 
+    /// The step of a path into a sequence; the same few are needed again and again.
+    fn step(&mut self, position: usize) -> Arc<str> {
+        while self.steps.len() <= position {
+            self.steps.push(Arc::from(format!("[{}]", self.steps.len())));
+        }
+        Arc::clone(&self.steps[position])
+    }
+
     fn fail(&mut self, diagnostic: Diagnostic) {
         self.failed.get_or_insert_with(|| Box::new(diagnostic));
     }
@@ -380,12 +399,13 @@ impl Builder<'_> {
         depth: usize,
         diagnostics: &mut Diagnostics,
     ) -> Mapping {
-        let mut mapping = Mapping::with_capacity(entries.len());
+        let mut mapping = Mapping::with_capacity_and_hasher(entries.len(), Default::default());
         let mut merged: Vec<Index> = Vec::new();
-        let mut seen: BTreeMap<Arc<str>, Span> = BTreeMap::new();
+        let mut seen: HashMap<&str, Span, RandomState> =
+            HashMap::with_capacity_and_hasher(entries.len(), RandomState::default());
         for (key, value) in entries {
             let Some((text, key_origin, is_merge)) = self.key(*key, via, diagnostics) else { continue };
-            if let Some(first) = seen.insert(Arc::clone(&text), key_origin.span) {
+            if let Some(first) = seen.insert(text, key_origin.span) {
                 diagnostics.push(
                     Diagnostic::error("duplicate-key", format!("mapping key \"{text}\" already defined"))
                         .at(key_origin.span)
@@ -398,9 +418,9 @@ impl Builder<'_> {
                 merged.push(*value);
                 continue;
             }
-            self.path.push(Arc::clone(&text));
+            self.path.push(Arc::clone(text));
             if let Some(value) = self.build(*value, via, depth + 1, diagnostics) {
-                mapping.insert(text, Entry { key: key_origin, value });
+                mapping.insert(Arc::clone(text), Entry { key: key_origin, value });
             }
             self.path.pop();
         }
@@ -416,7 +436,7 @@ impl Builder<'_> {
         index: Index,
         via: Option<&Arc<Step>>,
         diagnostics: &mut Diagnostics,
-    ) -> Option<(Arc<str>, Origin, bool)> {
+    ) -> Option<(&'a Arc<str>, Origin, bool)> {
         let mut raw = self.arena.nodes.get(index)?;
         let span = raw.span;
         if let RawKind::Alias(target) = raw.kind {
@@ -424,20 +444,23 @@ impl Builder<'_> {
         }
         let origin = Origin { span, via: via.cloned() };
         let place =
-            if self.path.is_empty() { "at top level".to_owned() } else { format!("in {}", self.path.join(".")) };
+            || if self.path.is_empty() { "at top level".to_owned() } else { format!("in {}", self.path.join(".")) };
         let RawKind::Scalar(text, style) = &raw.kind else {
             diagnostics.push(
-                Diagnostic::error("non-string-key", format!("non-string key {place}: a collection cannot be a key"))
-                    .at(span),
+                Diagnostic::error(
+                    "non-string-key",
+                    format!("non-string key {}: a collection cannot be a key", place()),
+                )
+                .at(span),
             );
             return None;
         };
         match scalar_type(text, *style, raw.tag) {
-            Typed::Text => Some((Arc::clone(text), origin, *style == Style::Plain && &**text == "<<")),
+            Typed::Text => Some((text, origin, *style == Style::Plain && &**text == "<<")),
             _ => {
                 let shown = if text.is_empty() { "<nil>" } else { text };
                 diagnostics.push(
-                    Diagnostic::error("non-string-key", format!("non-string key {place}: {shown}"))
+                    Diagnostic::error("non-string-key", format!("non-string key {}: {shown}", place()))
                         .at(span)
                         .help(format!("quote it: \"{text}\"")),
                 );

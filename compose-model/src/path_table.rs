@@ -2,13 +2,13 @@
 //!
 //! A pattern is split at dots; `*` stands for any one key or list index. Exact parts win over `*`.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// A table of rules.
 #[derive(Debug)]
 pub(crate) struct PathTable<T> {
     rule: Option<T>,
-    children: BTreeMap<&'static str, Self>,
+    children: HashMap<&'static str, Self, foldhash::fast::RandomState>,
     any: Option<Box<Self>>,
 }
 
@@ -23,7 +23,7 @@ impl<T: Copy> PathTable<T> {
     }
 
     fn empty() -> Self {
-        Self { rule: None, children: BTreeMap::new(), any: None }
+        Self { rule: None, children: HashMap::default(), any: None }
     }
 
     fn add(&mut self, pattern: &'static str, rule: T) {

@@ -137,8 +137,8 @@ proptest! {
     fn every_text_survives_the_yaml_writer(text in "\\PC{0,40}|[a\\n \\t#:\\u{85}\\u{2028}\\u{feff}'\"\\\\-]{0,20}|(word ){0,40}") {
         // What is written in front keeps the text from being a byte order mark of the file.
         let document = Document::Mapping(vec![
-            ("x-a".to_owned(), Document::Sequence(vec![Document::Text(text.clone())])),
-            ("services".to_owned(), Document::Mapping(Vec::new())),
+            ("x-a".into(), Document::Sequence(vec![Document::Text(text.clone())])),
+            ("services".into(), Document::Mapping(Vec::new())),
         ]);
         let written = canonical::write_yaml(&document).replace('$', "$$");
         let files = MemoryFiles::new().with("/p/compose.yaml", written.clone());

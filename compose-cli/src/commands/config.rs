@@ -98,6 +98,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     options.no_consistency = arguments.no_consistency;
     options.no_env_resolution = arguments.no_env_resolution;
     options.input.no_path_resolution = arguments.no_path_resolution;
+    options.no_origins = true;
     let text = if arguments.origin {
         let model = loading::load_tree(context, &options)?;
         super::config_origin::origins(&model, &context.environment.current_directory)

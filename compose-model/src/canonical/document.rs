@@ -1,7 +1,12 @@
 //! The value that the writers print: like JSON, but a structure (fields in a fixed order) differs
 //! from a mapping with names of the user's (sorted by each writer in its own way).
 
+use std::borrow::Cow;
+
 use serde::ser::{self, Serialize};
+
+/// The name of an entry; names of fields are those of the types, and are not copied.
+pub type Key = Cow<'static, str>;
 
 /// A printable value.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,9 +28,9 @@ pub enum Document {
     /// A list.
     Sequence(Vec<Self>),
     /// Fields in the order in which they are printed.
-    Structure(Vec<(String, Self)>),
+    Structure(Vec<(Key, Self)>),
     /// Entries by name; a writer sorts them.
-    Mapping(Vec<(String, Self)>),
+    Mapping(Vec<(Key, Self)>),
 }
 
 impl Document {
@@ -47,7 +52,7 @@ impl Document {
     }
 
     /// The entries of a structure or mapping.
-    pub(super) fn entries_mut(&mut self) -> Option<&mut Vec<(String, Self)>> {
+    pub(super) fn entries_mut(&mut self) -> Option<&mut Vec<(Key, Self)>> {
         match self {
             Self::Structure(entries) | Self::Mapping(entries) => Some(entries),
             _ => None,
@@ -188,11 +193,11 @@ impl ser::Serializer for Builder {
     ) -> Result<Self::SerializeTupleVariant, Unprintable> {
         Err(ser::Error::custom(format!("{variant} has no printed form")))
     }
-    fn serialize_map(self, _: Option<usize>) -> Result<Entries, Unprintable> {
-        Ok(Entries { entries: Vec::new(), key: None, is_structure: false })
+    fn serialize_map(self, length: Option<usize>) -> Result<Entries, Unprintable> {
+        Ok(Entries { entries: Vec::with_capacity(length.unwrap_or(0)), key: None, is_structure: false })
     }
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Entries, Unprintable> {
-        Ok(Entries { entries: Vec::new(), key: None, is_structure: true })
+    fn serialize_struct(self, _: &'static str, length: usize) -> Result<Entries, Unprintable> {
+        Ok(Entries { entries: Vec::with_capacity(length), key: None, is_structure: true })
     }
     fn serialize_struct_variant(
         self,
@@ -242,8 +247,8 @@ impl ser::SerializeTupleStruct for Items {
 }
 
 struct Entries {
-    entries: Vec<(String, Document)>,
-    key: Option<String>,
+    entries: Vec<(Key, Document)>,
+    key: Option<Key>,
     is_structure: bool,
 }
 
@@ -252,7 +257,7 @@ impl ser::SerializeMap for Entries {
     type Error = Unprintable;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unprintable> {
         self.key = match key.serialize(Builder)? {
-            Document::Text(text) => Some(text),
+            Document::Text(text) => Some(Cow::Owned(text)),
             _ => return Err(ser::Error::custom("a key is no text")),
         };
         Ok(())
@@ -271,7 +276,7 @@ impl ser::SerializeStruct for Entries {
     type Ok = Document;
     type Error = Unprintable;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Unprintable> {
-        self.entries.push((key.to_owned(), value.serialize(Builder)?));
+        self.entries.push((Cow::Borrowed(key), value.serialize(Builder)?));
         Ok(())
     }
     fn end(self) -> Built {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::document::Document;
+use super::document::{Document, Key};
 
 /// Without any blank, as it is hashed.
 #[must_use]
@@ -45,7 +45,7 @@ fn write(document: &Document, indent: Option<&str>, depth: usize, out: &mut Stri
     }
 }
 
-fn write_entries(entries: Vec<&(String, Document)>, indent: Option<&str>, depth: usize, out: &mut String) {
+fn write_entries(entries: Vec<&(Key, Document)>, indent: Option<&str>, depth: usize, out: &mut String) {
     write_items(entries.into_iter(), ('{', '}'), indent, depth, out, |(key, value), out| {
         quote(key, out);
         out.push_str(if indent.is_some() { ": " } else { ":" });
@@ -118,14 +118,19 @@ fn quote(text: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     #[test]
     fn json_is_written_as_go_writes_it() {
         let document = Document::Mapping(vec![
-            ("b".to_owned(), Document::Sequence(vec![Document::Float(1.5), Document::Float(2.0), Document::Int(-1)])),
-            ("a".to_owned(), Document::Text("<\"\u{1}\n\u{2028}é>".to_owned())),
-            ("c".to_owned(), Document::Structure(Vec::new())),
+            (
+                Cow::Borrowed("b"),
+                Document::Sequence(vec![Document::Float(1.5), Document::Float(2.0), Document::Int(-1)]),
+            ),
+            (Cow::Borrowed("a"), Document::Text("<\"\u{1}\n\u{2028}é>".to_owned())),
+            (Cow::Borrowed("c"), Document::Structure(Vec::new())),
         ]);
         assert_eq!(compact(&document), r#"{"a":"\u003c\"\u0001\n\u2028é\u003e","b":[1.5,2,-1],"c":{}}"#);
         assert_eq!(pretty(&document).lines().nth(2), Some("  \"b\": ["));

@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use super::document::Document;
+use super::document::{Document, Key};
 
 /// Lines are folded at the first blank after this column.
 const WIDTH: usize = 80;
@@ -50,8 +50,8 @@ impl Writer {
     }
 
     /// Entries at `indent`; with `inline` the first one continues the current line.
-    fn mapping(&mut self, document: &Document, entries: &[(String, Document)], indent: usize, inline: bool) {
-        let mut order: Vec<&(String, Document)> = entries.iter().collect();
+    fn mapping(&mut self, document: &Document, entries: &[(Key, Document)], indent: usize, inline: bool) {
+        let mut order: Vec<&(Key, Document)> = entries.iter().collect();
         if matches!(document, Document::Mapping(_)) {
             order = sorted(order);
         }
@@ -163,6 +163,11 @@ impl Writer {
     }
 
     fn plain(&mut self, text: &str, indent: usize) {
+        // Lines are folded at blanks only, and not before the limit.
+        if text.len() < WIDTH / 2 && self.out.len() - self.line_start <= WIDTH / 2 || !text.contains(' ') {
+            self.out.push_str(text);
+            return;
+        }
         let mut column = self.column();
         let mut after_space = false;
         let mut characters = text.chars().peekable();
@@ -353,6 +358,12 @@ impl Text {
         if text.is_empty() {
             return Self { multiline: false, plain_allowed: true, single_allowed: true, block_allowed: false };
         }
+        // Most texts are words and paths, which every style can hold.
+        let is_simple = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'.' | b'-');
+        let first = text.as_bytes()[0];
+        if (first.is_ascii_alphanumeric() || matches!(first, b'_' | b'/')) && text.bytes().all(is_simple) {
+            return Self { multiline: false, plain_allowed: true, single_allowed: true, block_allowed: true };
+        }
         let mut indicators = text.starts_with("---") || text.starts_with("...");
         let (mut line_breaks, mut special) = (false, false);
         let (mut leading, mut trailing_space, mut trailing_break) = (false, false, false);
@@ -473,24 +484,13 @@ fn float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { ".inf" } else { "-.inf" }.to_owned();
     }
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).count();
-    // The shortest form counts as six digits here, more if the number has more.
-    let limit = i32::try_from(digits).unwrap_or(i32::MAX).clamp(6, 21);
-    let limit = if digits > 6 { limit.max(exponent.min(20) + 1) } else { limit };
-    if value != 0.0 && !(-4..limit).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{mantissa}e{sign}{:02}", exponent.abs());
-    }
-    format!("{value}")
+    crate::tree::go_float(value)
 }
 
 /// Sorts entries by [`key_order`]. That order is not transitive for odd keys, and the standard
 /// library's sort may panic on such an order; merging by hand cannot.
-fn sorted(entries: Vec<&(String, Document)>) -> Vec<&(String, Document)> {
-    if entries.len() < 2 {
+fn sorted(entries: Vec<&(Key, Document)>) -> Vec<&(Key, Document)> {
+    if entries.is_sorted_by(|a, b| key_order(&a.0, &b.0) != Ordering::Greater) {
         return entries;
     }
     let mut left = entries;
@@ -510,11 +510,17 @@ fn sorted(entries: Vec<&(String, Document)>) -> Vec<&(String, Document)> {
 /// The reference's order of keys: by character, but letters after everything else and runs of
 /// digits by their number.
 fn key_order(a: &str, b: &str) -> Ordering {
-    let a: Vec<char> = a.chars().collect();
-    let b: Vec<char> = b.chars().collect();
+    if a.is_ascii() && b.is_ascii() {
+        return order_of_letters(a.as_bytes(), b.as_bytes());
+    }
+    let letters = |text: &str| text.chars().collect::<Vec<char>>();
+    order_of_letters(&letters(a), &letters(b))
+}
+
+fn order_of_letters<L: Copy + Into<char>>(a: &[L], b: &[L]) -> Ordering {
     let mut digits = false;
     for index in 0..a.len().min(b.len()) {
-        let (x, y) = (a[index], b[index]);
+        let (x, y): (char, char) = (a[index].into(), b[index].into());
         if x == y {
             digits = x.is_numeric();
             continue;
@@ -531,14 +537,18 @@ fn key_order(a: &str, b: &str) -> Ordering {
             _ => {
                 let mut start = (0_i64, 0_i64);
                 if x == '0' || y == '0' {
-                    let nonzero =
-                        a[..index].iter().rev().take_while(|digit| digit.is_numeric()).any(|digit| *digit != '0');
+                    let nonzero = a[..index]
+                        .iter()
+                        .rev()
+                        .map(|digit| (*digit).into())
+                        .take_while(|digit: &char| digit.is_numeric())
+                        .any(|digit| digit != '0');
                     if nonzero {
                         start = (1, 1);
                     }
                 }
-                let (x_number, x_end) = number(&a, index, start.0);
-                let (y_number, y_end) = number(&b, index, start.1);
+                let (x_number, x_end) = number(a, index, start.0);
+                let (y_number, y_end) = number(b, index, start.1);
                 if x_number != y_number {
                     x_number < y_number
                 } else if x_end != y_end {
@@ -553,11 +563,11 @@ fn key_order(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len())
 }
 
-fn number(text: &[char], from: usize, start: i64) -> (i64, usize) {
+fn number<L: Copy + Into<char>>(text: &[L], from: usize, start: i64) -> (i64, usize) {
     let mut number = start;
     let mut index = from;
-    while let Some(digit) = text.get(index).filter(|digit| digit.is_numeric()) {
-        let value = i64::from(u32::from(*digit)) - i64::from(u32::from('0'));
+    while let Some(digit) = text.get(index).map(|digit| (*digit).into()).filter(|digit: &char| digit.is_numeric()) {
+        let value = i64::from(u32::from(digit)) - i64::from(u32::from('0'));
         number = number.wrapping_mul(10).wrapping_add(value);
         index += 1;
     }

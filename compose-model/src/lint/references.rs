@@ -136,7 +136,7 @@ fn unused(tree: &Node, found: &mut Collector<'_>) {
     for (section, word) in
         [("networks", "network"), ("volumes", "volume"), ("secrets", "secret"), ("configs", "config")]
     {
-        let empty = Mapping::new();
+        let empty = Mapping::default();
         for (name, entry) in tree.get(section).and_then(Node::as_mapping).unwrap_or(&empty) {
             if !name.starts_with("x-") && !used.contains(&(section, name.to_string())) {
                 let at = Node::null(entry.key.clone());
