@@ -165,6 +165,9 @@ pub(crate) struct Assembler<'a> {
     pub(crate) base_files: BTreeMap<(String, String, usize), Option<Rc<BaseFile>>>,
     /// Files whose `version` was warned about.
     versions: BTreeSet<String>,
+    /// Scalars whose variables could not be filled in. Whatever else is said about them follows
+    /// from that.
+    unfilled: BTreeSet<Span>,
 }
 
 /// Most projects that may be included in each other.
@@ -186,6 +189,7 @@ pub fn assemble(options: &Options, files: &dyn Files, remote: &dyn Remote, shape
         models: 0,
         base_files: BTreeMap::new(),
         versions: BTreeSet::new(),
+        unfilled: BTreeSet::new(),
     };
     assembler.run(options, discovered)
 }
@@ -237,7 +241,7 @@ impl Assembler<'_> {
             }
         }
         let nowhere = Origin::at(Span::new(self.sources.add("", ""), 0, 0));
-        let mut tree = tree.unwrap_or_else(|| Node::mapping(Mapping::new(), nowhere.clone()));
+        let mut tree = tree.unwrap_or_else(|| Node::mapping(Mapping::default(), nowhere.clone()));
         if let Some(mapping) = tree.as_mapping_mut() {
             let origin = mapping.get("name").map_or(nowhere, |entry| entry.value.origin.clone());
             let value = Node::text(project_name.as_str(), origin.clone());
@@ -463,13 +467,13 @@ impl Assembler<'_> {
         if !self.no_interpolate {
             let environment = Rc::clone(&model.environment);
             let lookup = |name: &str| environment.get(name).cloned();
-            interpolate::interpolate(&mut root, &lookup, &self.sources, &mut self.diagnostics);
-            if self.diagnostics.error_count() > errors {
-                return false;
-            }
+            let unfilled = interpolate::interpolate(&mut root, &lookup, &self.sources, &mut self.diagnostics);
+            self.unfilled.extend(unfilled);
         }
+        // The document is checked all the same, but what it refers to may be named by a variable.
+        let is_filled = self.diagnostics.error_count() == errors;
         let resets: Resets = Rc::new(resets);
-        if let Some(included) = included {
+        if let (Some(included), true) = (included, is_filled) {
             self.apply_include(&mut root, model, included, &resets);
             for section in ["services", "jobs"] {
                 self.apply_extends(&mut root, section, path, model, &resets);
@@ -490,7 +494,16 @@ impl Assembler<'_> {
             no_interpolate: self.no_interpolate,
             sources: &self.sources,
         };
-        self.shape.canonical(&mut merged, &context, &mut self.diagnostics);
+        if self.unfilled.is_empty() {
+            self.shape.canonical(&mut merged, &context, &mut self.diagnostics);
+        } else {
+            let mut found = Diagnostics::new();
+            self.shape.canonical(&mut merged, &context, &mut found);
+            let follows = |diagnostic: &Diagnostic| diagnostic.span.is_some_and(|span| self.unfilled.contains(&span));
+            for diagnostic in found.into_vec().into_iter().filter(|diagnostic| !follows(diagnostic)) {
+                self.diagnostics.push(diagnostic);
+            }
+        }
         if included.is_some() {
             let warned = self.shape.judges();
             self.drop_version(&mut merged, path, warned);

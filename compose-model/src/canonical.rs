@@ -203,9 +203,7 @@ fn project_document(project: &Project, flavour: Flavour) -> Document {
     let extensions = extension_entries(&project.extensions);
     match flavour {
         Flavour::Yaml => {
-            let mut extensions = extensions;
-            extensions.sort_by(|a, b| a.0.cmp(&b.0));
-            entries.extend(extensions);
+            entries.extend(yaml_writer::sorted(extensions));
             Document::Structure(entries)
         }
         Flavour::Json => {
@@ -324,9 +322,8 @@ fn adjust(document: &mut Document, flavour: Flavour) {
                     }
                     _ => true,
                 });
-                if let Some(Document::Mapping(mut extensions)) = extensions {
-                    extensions.sort_by(|a, b| a.0.cmp(&b.0));
-                    entries.extend(extensions);
+                if let Some(Document::Mapping(extensions)) = extensions {
+                    entries.extend(yaml_writer::sorted(extensions));
                 }
             }
         }

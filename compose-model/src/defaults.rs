@@ -21,12 +21,9 @@ impl Shape for SpecificationShape {
         if context.check && !self.no_validation {
             schema::validate(tree, context.file, diagnostics);
         }
-        // The file of an `extends` is not checked, and what is wrong in its other services is none
-        // of this project's business.
-        let mode = forms::Mode {
-            lenient: context.no_interpolate || !context.check,
-            unchecked: context.check && self.no_validation,
-        };
+        // The file of an `extends` is not checked against the schema, but all of its services have to
+        // have forms that can be read, those that nobody extends too.
+        let mode = forms::Mode { lenient: context.no_interpolate, unchecked: !context.check || self.no_validation };
         forms::canonicalise_as(tree, mode, diagnostics);
     }
 

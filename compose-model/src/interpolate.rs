@@ -80,10 +80,17 @@ static CASTS: LazyLock<PathTable<Cast>> = LazyLock::new(|| {
     ]))
 });
 
-/// Fills in the variables of a tree. Structure and keys stay as they are.
-pub fn interpolate(tree: &mut Node, lookup: &Lookup<'_>, sources: &SourceMap, diagnostics: &mut Diagnostics) {
-    let mut walk = Walk { lookup, sources, diagnostics, path: Vec::new() };
+/// Fills in the variables of a tree. Structure and keys stay as they are. Returns the scalars that
+/// could not be filled in: what they say is not known.
+pub fn interpolate(
+    tree: &mut Node,
+    lookup: &Lookup<'_>,
+    sources: &SourceMap,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Span> {
+    let mut walk = Walk { lookup, sources, diagnostics, path: Vec::new(), unfilled: Vec::new() };
     walk.node(tree, Some(&CASTS));
+    walk.unfilled
 }
 
 /// Fills in the variables of one scalar that stands at a path.
@@ -94,7 +101,7 @@ pub fn interpolate_scalar(
     sources: &SourceMap,
     diagnostics: &mut Diagnostics,
 ) {
-    let mut walk = Walk { lookup, sources, diagnostics, path: vec![Arc::from(path)] };
+    let mut walk = Walk { lookup, sources, diagnostics, path: vec![Arc::from(path)], unfilled: Vec::new() };
     walk.node(node, None);
 }
 
@@ -134,6 +141,7 @@ struct Walk<'a> {
     sources: &'a SourceMap,
     diagnostics: &'a mut Diagnostics,
     path: Vec<Arc<str>>,
+    unfilled: Vec<Span>,
 }
 
 impl Walk<'_> {
@@ -154,8 +162,8 @@ impl Walk<'_> {
                 self.path.pop();
             }
             Value::Scalar(scalar) if scalar.typed == Typed::Text => {
-                if scalar.text.contains('$') {
-                    self.scalar(node);
+                if scalar.text.contains('$') && !self.scalar(node) {
+                    return;
                 }
                 if let Some(cast) = casts.and_then(PathTable::rule)
                     && let Value::Scalar(scalar) = &mut node.value
@@ -165,28 +173,21 @@ impl Walk<'_> {
                         "error while interpolating {}: failed to cast to expected type: {message}",
                         self.path.join(".")
                     );
+                    self.unfilled.push(node.origin.span);
                     self.diagnostics.push(Diagnostic::error("invalid-type", message).at_origin(&node.origin));
                 } else if let (Some(Cast::Bool), Some(scalar)) = (casts.and_then(PathTable::rule), node.as_scalar())
                     && let Some(right) = old_boolean(&scalar.text)
                 {
-                    self.diagnostics.push(
-                        Diagnostic::warning(
-                            "yaml-boolean",
-                            format!(
-                                "\"{}\" for boolean is not supported by YAML 1.2, please use `{right}`",
-                                scalar.text
-                            ),
-                        )
-                        .at_origin(&node.origin),
-                    );
+                    self.diagnostics.push(old_boolean_warning(&scalar.text, right).at_origin(&node.origin));
                 }
             }
             Value::Scalar(_) => {}
         }
     }
 
-    fn scalar(&mut self, node: &mut Node) {
-        let Value::Scalar(scalar) = &mut node.value else { return };
+    /// False if it could not be filled in, which is reported.
+    fn scalar(&mut self, node: &mut Node) -> bool {
+        let Value::Scalar(scalar) = &mut node.value else { return true };
         let text = Arc::clone(&scalar.text);
         let span = node.origin.span;
         let mut unset: Vec<String> = Vec::new();
@@ -206,6 +207,7 @@ impl Walk<'_> {
                 for (name, span) in used {
                     node.origin = node.origin.through(StepKind::Variable(name), span);
                 }
+                true
             }
             Err(error) => {
                 let path = self.path.join(".");
@@ -224,6 +226,8 @@ impl Walk<'_> {
                 let mut diagnostic = Diagnostic::error(code, message).at_origin(&node.origin);
                 diagnostic.span = Some(place);
                 self.diagnostics.push(diagnostic.help(help));
+                self.unfilled.push(span);
+                false
             }
         }
     }
@@ -250,12 +254,18 @@ fn place_of_variable(sources: &SourceMap, span: Span, name: &str) -> Span {
 }
 
 /// The words of YAML 1.1 for booleans, with what to write today.
-fn old_boolean(text: &str) -> Option<&'static str> {
+pub(crate) fn old_boolean(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
         "y" | "yes" | "on" => Some("true"),
         "n" | "no" | "off" => Some("false"),
         _ => None,
     }
+}
+
+/// What is said of a word that was a boolean once.
+pub(crate) fn old_boolean_warning(text: &str, right: &str) -> Diagnostic {
+    let message = format!("\"{text}\" for boolean is not supported by YAML 1.2, please use `{right}`");
+    Diagnostic::warning("yaml-boolean", message)
 }
 
 fn apply(cast: Cast, scalar: &mut Scalar) -> Result<(), String> {
@@ -282,6 +292,9 @@ fn apply(cast: Cast, scalar: &mut Scalar) -> Result<(), String> {
         }
         Cast::Float | Cast::Float32 => {
             match text.parse::<f64>() {
+                Ok(value) if value.is_infinite() && text.contains(|letter: char| letter.is_ascii_digit()) => {
+                    return Err(format!("strconv.ParseFloat: parsing {text:?}: value out of range"));
+                }
                 // The reference keeps `cpus` with the precision of 32 bits.
                 Ok(value) if matches!(cast, Cast::Float32) => {
                     #[expect(clippy::cast_possible_truncation, reason = "as the reference does")]

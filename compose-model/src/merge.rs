@@ -20,7 +20,7 @@ enum Rule {
     Replace,
     /// Mappings become `key=value` lists; the lists are joined.
     Sequence,
-    /// As `Sequence`, without repeating what is there.
+    /// As `Sequence`, without repeating what is there (hosts, label files).
     HostSequence,
     /// Lists become mappings of default values; the mappings are merged.
     Names,
@@ -74,7 +74,7 @@ const SERVICE_MERGE: &[(&str, &str, Rule)] = &[
     ("services.*.dns_search", "jobs.*.dns_search", Rule::Sequence),
     ("services.*.entrypoint", "jobs.*.entrypoint", Rule::Replace),
     ("services.*.env_file", "jobs.*.env_file", Rule::Sequence),
-    ("services.*.label_file", "jobs.*.label_file", Rule::Sequence),
+    ("services.*.label_file", "jobs.*.label_file", Rule::HostSequence),
     ("services.*.environment", "jobs.*.environment", Rule::Sequence),
     ("services.*.extra_hosts", "jobs.*.extra_hosts", Rule::HostSequence),
     ("services.*.healthcheck.test", "jobs.*.healthcheck.test", Rule::Replace),

@@ -531,10 +531,11 @@ fn base64_text(text: &str) -> Option<Arc<str>> {
     String::from_utf8(bytes).ok().map(Arc::from)
 }
 
+/// The type of a scalar; one with a tag of its own, `!override` too, is text.
 fn scalar_type(text: &str, style: Style, tag: RawTag) -> Typed {
     let parsed = || yaml_types::resolve(text);
     match tag {
-        RawTag::None | RawTag::Override if style == Style::Plain => parsed(),
+        RawTag::None if style == Style::Plain => parsed(),
         RawTag::Null => Typed::Null,
         RawTag::Int | RawTag::Bool | RawTag::Time => parsed(),
         RawTag::Float => match parsed() {

@@ -32,8 +32,9 @@ pub enum Value {
     Mapping(Mapping),
 }
 
-/// Entries in the order written.
-pub type Mapping = IndexMap<Arc<str>, Entry>;
+/// Entries in the order written. Most of loading is looking up short keys, hence a quick hasher;
+/// it is seeded at random like that of the standard library.
+pub type Mapping = IndexMap<Arc<str>, Entry, foldhash::fast::RandomState>;
 
 /// One `key: value` of a mapping.
 #[derive(Clone, Debug, PartialEq)]
@@ -205,7 +206,7 @@ impl Scalar {
     }
 }
 
-/// A number as Go's `fmt.Sprint` writes it (`%v`: shortest form, exponent from 21 digits on).
+/// A number as Go's `fmt.Sprint` writes it (`%v`: shortest form, exponent from 1e6 on).
 #[must_use]
 pub fn go_float(value: f64) -> String {
     if value.is_nan() {
@@ -217,7 +218,7 @@ pub fn go_float(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if value != 0.0 && !(-4..21).contains(&exponent) {
+    if value != 0.0 && !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }

@@ -242,6 +242,26 @@ fn a_value_remembers_the_way_it_came() {
     assert_eq!(steps, ["Include /p/f.yaml:1:11", "Extends /p/g.yaml:1:25", "Variable(\"V\") /p/.env:1:1"]);
 }
 
+#[test]
+fn a_variable_that_is_missing_hides_no_other_mistake() {
+    let text = "services:\n  a:\n    image: ${X?no}\n    prots: []\n    ports: [\"${Y?no}\", \"80:x\"]\n";
+    let files = memory(&[("/p/f.yaml", text)]);
+    let shape = crate::defaults::SpecificationShape::default();
+    let assembled = assemble(&options(&["f.yaml"]), &files, &NoRemote, &shape);
+    let shown: Vec<String> = assembled
+        .diagnostics
+        .errors()
+        .map(|item| format!("{} {}", assembled.sources.describe(item.span.unwrap()), item.code))
+        .collect();
+    let expected = [
+        "/p/f.yaml:3:12 required-variable",
+        "/p/f.yaml:5:14 required-variable",
+        "/p/f.yaml:4:5 unknown-attribute",
+        "/p/f.yaml:5:24 port",
+    ];
+    assert_eq!(shown, expected);
+}
+
 proptest! {
     #[test]
     fn no_input_panics_and_every_span_lies_inside(

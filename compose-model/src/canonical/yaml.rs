@@ -2,6 +2,7 @@
 //! their key, lines folded after column 80, a quoting style for every kind of text, and keys of
 //! mappings in an order where `A2` stands before `A10`.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt::Write;
 
@@ -489,8 +490,8 @@ fn float(value: f64) -> String {
 
 /// Sorts entries by [`key_order`]. That order is not transitive for odd keys, and the standard
 /// library's sort may panic on such an order; merging by hand cannot.
-fn sorted(entries: Vec<&(Key, Document)>) -> Vec<&(Key, Document)> {
-    if entries.is_sorted_by(|a, b| key_order(&a.0, &b.0) != Ordering::Greater) {
+pub(super) fn sorted<T: Borrow<(Key, Document)>>(entries: Vec<T>) -> Vec<T> {
+    if entries.is_sorted_by(|a, b| key_order(&a.borrow().0, &b.borrow().0) != Ordering::Greater) {
         return entries;
     }
     let mut left = entries;
@@ -499,7 +500,7 @@ fn sorted(entries: Vec<&(Key, Document)>) -> Vec<&(Key, Document)> {
     let mut left = sorted(left).into_iter().peekable();
     let mut right = sorted(right).into_iter().peekable();
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
-        let next = if key_order(&b.0, &a.0) == Ordering::Less { right.next() } else { left.next() };
+        let next = if key_order(&b.borrow().0, &a.borrow().0) == Ordering::Less { right.next() } else { left.next() };
         merged.extend(next);
     }
     merged.extend(left);

@@ -19,7 +19,7 @@ pub(super) fn build(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Build
         dockerfile: fields.text("dockerfile"),
         dockerfile_inline: fields.text("dockerfile_inline"),
         entitlements: fields.texts("entitlements"),
-        args: fields.environment("args"),
+        args: fields.environment("args", diagnostics),
         provenance: fields.text("provenance"),
         sbom: fields.text("sbom"),
         ssh,

@@ -48,7 +48,7 @@ pub(super) fn container(service: &mut Service, fields: &Fields<'_>, diagnostics:
     service.dns_search = fields.texts("dns_search");
     service.domainname = fields.text("domainname");
     service.entrypoint = fields.command("entrypoint", diagnostics);
-    service.environment = fields.environment("environment");
+    service.environment = fields.environment("environment", diagnostics);
     service.env_file = fields.items("env_file", |file| EnvFile {
         path: file.text("path"),
         required: file.optional_flag("required", diagnostics).unwrap_or(true),
@@ -145,10 +145,10 @@ fn blkio_config(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> BlkioConf
         device_read_iops: limits("device_read_iops"),
         device_write_bps: limits("device_write_bps"),
         device_write_iops: limits("device_write_iops"),
-        weight: fields.unsigned("weight", diagnostics),
+        weight: fields.unsigned("weight", "uint16", diagnostics),
         weight_device: fields.items("weight_device", |device| WeightDevice {
             path: device.text("path"),
-            weight: device.unsigned("weight", diagnostics),
+            weight: device.unsigned("weight", "uint16", diagnostics),
             extensions: device.extensions(),
         }),
         extensions: fields.extensions(),
@@ -174,7 +174,7 @@ pub(super) fn hook(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Hook {
         user: fields.text("user"),
         privileged: fields.flag("privileged", diagnostics),
         working_dir: fields.text("working_dir"),
-        environment: fields.environment("environment"),
+        environment: fields.environment("environment", diagnostics),
         extensions: fields.extensions(),
     }
 }

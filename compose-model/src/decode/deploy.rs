@@ -62,12 +62,12 @@ fn resource(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Resource {
     Resource {
         cpus: fields.float("cpus", diagnostics),
         memory: fields.bytes("memory", diagnostics),
-        pids: fields.int("pids", diagnostics),
+        pids: fields.decimal("pids", diagnostics),
         devices: device_requests(fields, "devices", diagnostics),
         generic_resources: fields.items("generic_resources", |generic| GenericResource {
             discrete_resource_spec: generic.map("discrete_resource_spec", |discrete| DiscreteResource {
                 kind: discrete.text("kind"),
-                value: discrete.int("value", diagnostics),
+                value: discrete.decimal("value", diagnostics),
                 extensions: discrete.extensions(),
             }),
             extensions: generic.extensions(),

@@ -1,6 +1,7 @@
 //! Reading the attributes of a mapping by name and type.
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::interpolate::{old_boolean, old_boolean_warning};
 use crate::project::{Environment, Extensions, Hosts, StringMap, Ulimit};
 use crate::tree::{Mapping, Node, Scalar, Typed, Value};
 use crate::units::{ByteSize, Duration, FileMode};
@@ -55,7 +56,7 @@ impl<'a> Fields<'a> {
 
     /// The mappings below a mapping, by name; null counts as empty.
     pub(super) fn children(&self, key: &str) -> Vec<(&'a str, Self)> {
-        static EMPTY: std::sync::LazyLock<Mapping> = std::sync::LazyLock::new(Mapping::new);
+        static EMPTY: std::sync::LazyLock<Mapping> = std::sync::LazyLock::new(Mapping::default);
         let path = self.below(key);
         let child = |(name, entry): (&'a std::sync::Arc<str>, &'a crate::tree::Entry)| {
             let mapping = match &entry.value.value {
@@ -117,8 +118,12 @@ impl<'a> Fields<'a> {
         match scalar.typed {
             Typed::Bool(value) => Some(value),
             _ => match scalar.text.to_ascii_lowercase().as_str() {
-                "true" | "y" | "yes" | "on" => Some(true),
-                "false" | "n" | "no" | "off" => Some(false),
+                "true" => Some(true),
+                "false" => Some(false),
+                _ if let Some(right) = old_boolean(&scalar.text) => {
+                    diagnostics.push(old_boolean_warning(&scalar.text, right).at_origin(&node.origin));
+                    Some(right == "true")
+                }
                 _ => {
                     self.mistake(key, node, &format!("invalid boolean: {}", scalar.text), diagnostics);
                     None
@@ -144,6 +149,17 @@ impl<'a> Fields<'a> {
 
     pub(super) fn int(&self, key: &str, diagnostics: &mut Diagnostics) -> i64 {
         self.optional_int(key, diagnostics).unwrap_or(0)
+    }
+
+    /// A whole number, whose text the reference reads to the base 10 only.
+    pub(super) fn decimal(&self, key: &str, diagnostics: &mut Diagnostics) -> i64 {
+        let Some(node) = self.node(key) else { return 0 };
+        let Some(text) = node.as_str() else { return self.int(key, diagnostics) };
+        text.parse().unwrap_or_else(|_| {
+            let reason = format!("strconv.ParseInt: parsing {text:?}: invalid syntax");
+            self.mistake(key, node, &reason, diagnostics);
+            0
+        })
     }
 
     /// A whole number in the range of `T`.
@@ -195,6 +211,7 @@ impl<'a> Fields<'a> {
             Typed::Int(value) => Ok(value),
             // The reference knows whole numbers and text; a float counts as not written.
             Typed::Float(_) => Ok(0),
+            Typed::Uint(_) => Err(out_of_range(&scalar.text)),
             _ => parse_bytes(&scalar.to_text()),
         };
         match read {
@@ -258,7 +275,15 @@ impl<'a> Fields<'a> {
     }
 
     /// Variables, where a name without value is kept as such.
-    pub(super) fn environment(&self, key: &str) -> Environment {
+    pub(super) fn environment(&self, key: &str, diagnostics: &mut Diagnostics) -> Environment {
+        for item in self.node(key).and_then(Node::as_sequence).unwrap_or_default() {
+            let name = item.as_str().map(|text| text.split_once('=').map_or(text, |(name, _)| name));
+            // Blanks are looked for in lists only, where they are nearly always a mistake.
+            if let Some(name) = name.filter(|name| name.ends_with(char::is_whitespace)) {
+                let reason = format!("environment variable {name} is declared with a trailing space");
+                self.mistake(key, item, &reason, diagnostics);
+            }
+        }
         self.values(key)
     }
 
@@ -285,11 +310,16 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number without sign of a kind that the reference does not make of text.
-    pub(super) fn unsigned(&self, key: &str, diagnostics: &mut Diagnostics) -> u16 {
+    pub(super) fn unsigned<T: TryFrom<i64> + Default>(
+        &self,
+        key: &str,
+        kind: &str,
+        diagnostics: &mut Diagnostics,
+    ) -> T {
         if let Some(node) = self.node(key).filter(|node| node.as_str().is_some()) {
-            let reason = "expected type 'uint16', got unconvertible type 'string'";
-            self.mistake(key, node, reason, diagnostics);
-            return 0;
+            let reason = format!("expected type '{kind}', got unconvertible type 'string'");
+            self.mistake(key, node, &reason, diagnostics);
+            return T::default();
         }
         self.small(key, diagnostics)
     }
@@ -408,7 +438,8 @@ fn parse_bytes(text: &str) -> Result<i64, String> {
     let end = end.ok_or_else(invalid)?;
     let suffix = text[end + 1..].to_lowercase();
     let number = if text.as_bytes()[end] == b' ' { &text[..end] } else { &text[..=end] };
-    let size: f64 = number.parse().map_err(|_| format!("strconv.ParseFloat: parsing \"{number}\": invalid syntax"))?;
+    let digits = without_separators(number);
+    let size: f64 = digits.parse().map_err(|_| format!("strconv.ParseFloat: parsing \"{number}\": invalid syntax"))?;
     if size < 0.0 {
         return Err(invalid());
     }
@@ -424,8 +455,25 @@ fn parse_bytes(text: &str) -> Result<i64, String> {
         },
         _ => return Err(format!("invalid suffix: '{suffix}'")),
     };
-    #[allow(clippy::cast_possible_truncation)] // As the reference does.
-    Ok((size * unit) as i64)
+    let bytes = size * unit;
+    // Two to the power of 63, which is the first that does not fit.
+    if bytes >= 9_223_372_036_854_775_808.0 {
+        return Err(out_of_range(text));
+    }
+    #[allow(clippy::cast_possible_truncation)] // The fraction of a byte, as the reference does.
+    Ok(bytes as i64)
+}
+
+/// Without the `_` that Go's numbers may have between two digits.
+fn without_separators(number: &str) -> String {
+    let bytes = number.as_bytes();
+    let is_digit = |index: usize| bytes.get(index).is_some_and(u8::is_ascii_digit);
+    let separates = |index: usize| bytes[index] == b'_' && index > 0 && is_digit(index - 1) && is_digit(index + 1);
+    number.char_indices().filter(|(index, _)| !separates(*index)).map(|(_, letter)| letter).collect()
+}
+
+fn out_of_range(text: &str) -> String {
+    format!("'{text}' is out of range: a size has at most 63 bits")
 }
 
 /// Why a text is no duration, in the words of Go's parser.
@@ -486,7 +534,10 @@ mod tests {
             ("", Err("invalid size: ''")),
             ("-1", Ok(-1)),
             ("-2", Err("invalid size: '-2'")),
+            ("1_000", Ok(1000)),
             ("1x", Err("invalid suffix: 'x'")),
+            ("8191p", Ok(8191 << 50)),
+            ("8192p", Err("'8192p' is out of range: a size has at most 63 bits")),
             ("1mm", Err("invalid suffix: 'mm'")),
         ] {
             assert_eq!(parse_bytes(text), expected.map_err(str::to_owned), "{text}");

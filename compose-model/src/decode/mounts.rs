@@ -28,7 +28,7 @@ pub(super) fn mounts(fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Vec<
         }),
         tmpfs: mount.map("tmpfs", |tmpfs| TmpfsOptions {
             size: tmpfs.bytes("size", diagnostics),
-            mode: tmpfs.small("mode", diagnostics),
+            mode: tmpfs.unsigned("mode", "uint32", diagnostics),
             extensions: tmpfs.extensions(),
         }),
         image: mount

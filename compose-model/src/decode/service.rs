@@ -1,5 +1,7 @@
 //! Services and jobs: the attributes beyond those of a container.
 
+use serde_json::Value;
+
 use crate::diagnostic::Diagnostics;
 use crate::names::ServiceName;
 use crate::project::{Condition, Dependency, Healthcheck, Job, PreStartHook, Provider, Service, Sorted};
@@ -37,7 +39,18 @@ pub(super) fn service(name: &str, fields: &Fields<'_>, diagnostics: &mut Diagnos
 }
 
 pub(super) fn job(name: &str, fields: &Fields<'_>, diagnostics: &mut Diagnostics) -> Job {
-    let triggers = fields.node("triggers").map(json_value).unwrap_or_default();
+    let mut triggers = fields.node("triggers").map(json_value).unwrap_or_default();
+    if let (Some(section), Some(entries)) = (fields.object("triggers"), triggers.as_object_mut()) {
+        // Text stands for a boolean; what is empty counts as not written.
+        if let Some(manual) = section.optional_flag("manual", diagnostics) {
+            entries.insert("manual".to_owned(), manual.into());
+        }
+        let schedule = entries.get_mut("schedule").and_then(Value::as_array_mut);
+        for entry in schedule.into_iter().flatten().filter_map(Value::as_object_mut) {
+            entry.retain(|key, value| key.starts_with("x-") || value.as_str() != Some(""));
+        }
+        entries.retain(|key, value| key != "schedule" || value.as_array().is_none_or(|list| !list.is_empty()));
+    }
     Job { service: workload(name, fields, diagnostics), triggers }
 }
 

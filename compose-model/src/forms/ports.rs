@@ -51,7 +51,8 @@ pub(super) fn parse(text: &str) -> Result<Vec<PortMapping>, String> {
     let (container, protocol) = match container.split_once('/') {
         None => (container, "tcp"),
         Some(("", _)) => ("", ""),
-        Some((port, rest)) => (port, rest.split('/').next().filter(|word| !word.is_empty()).unwrap_or("tcp")),
+        Some((port, "")) => (port, "tcp"),
+        Some(parts) => parts,
     };
     let host_ip = match host_ip.strip_prefix('[') {
         Some(inner) => match inner.strip_suffix(']') {
@@ -153,6 +154,7 @@ mod tests {
             ("x:80", "invalid hostPort: x"),
             ("host:80:80", "invalid IP address: host"),
             ("80:80/foo", "invalid proto: foo"),
+            ("80:80/tcp/udp", "invalid proto: tcp/udp"),
             ("80-82:80-81", "invalid ranges specified for container and host Ports: 80-81 and 80-82"),
         ] {
             assert_eq!(shown(text), expected, "{text}");

@@ -54,6 +54,7 @@ fn attributes_merge_by_their_rules() {
     let cases: &[(&[&str], &str)] = &[
         (&["image: x", "image: y"], "{image: y}"),
         (&["image: x", "image: ~"], "{image: x}"),
+        (&["label_file: x", "label_file: [y, x]"], "{label_file: [x, y]}"),
         (&["command: x", "command: ~"], "{command: ~}"),
         (&["command: [x, y]", "command: z"], "{command: z}"),
         (&["environment: {B: 1, A: 2}", "environment: [A=3, C]"], "{environment: [A=3, B=1, C]}"),
