@@ -52,6 +52,10 @@ Jobs:
                       install the program as compose, docker-compose and the
                       Docker CLI plugin, with completions and man pages
   conformance DIR...  compare with the reference on every compose file below DIR
+  conformance --record
+                      ask the reference anew what the test run compares with
+  conformance --recorded
+                      that comparison alone, without the reference
   fuzz [TARGET]... [--seconds N]
                       coverage-guided fuzzing: loader, interpolation, dotenv
   kill-test [--supervisor] [--engine NAME]... [--rounds N] [-- FILTER...]

@@ -3,7 +3,7 @@
 use crate::engines::{self, Engine, StopAtEnd};
 use crate::interrupt::Interrupt;
 use crate::shell::{self, say};
-use crate::{images, packages, reference, tidy};
+use crate::{conformance, images, packages, reference, tidy};
 use anyhow::{Context, Result, bail};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::{Command, ExitCode, Stdio};
@@ -77,6 +77,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     }
     say("building");
     shell::run(shell::cargo().args(["build", "--quiet", "--package", "compose-cli"]))?;
+
+    if options.filters.is_empty() {
+        say("comparing with what the reference was recorded to say");
+        let (equal, differing) = conformance::recorded::compare(&shell::target().join("debug/compose"))?;
+        count.add(Count { passed: equal, failed: differing, skipped: 0 });
+    }
 
     let mut started = StopAtEnd(Vec::new());
     let mut environment =

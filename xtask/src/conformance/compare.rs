@@ -1,10 +1,11 @@
 //! What two runs of one view have in common.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::process::Output;
 
 /// What a program answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Said {
     code: Option<i32>,
     out: String,
@@ -25,9 +26,20 @@ impl Said {
         self.code != Some(0)
     }
 
-    /// Whether the program broke: a crash of the reference is no verdict on the file.
+    /// The same without the moments in front of warnings.
+    pub(crate) fn without_times(mut self) -> Self {
+        let lines = self.err.lines().map(|line| match line.find("level=warning") {
+            Some(start) => &line[start..],
+            None => line,
+        });
+        self.err = lines.map(|line| format!("{line}\n")).collect();
+        self
+    }
+
+    /// Whether the program broke: a crash of the reference, or its failure on its own output, is no
+    /// verdict on the file.
     fn is_crash(&self) -> bool {
-        self.code == Some(2) && self.err.contains("goroutine ")
+        self.code == Some(2) && self.err.contains("goroutine ") || self.err.contains("error calling MarshalJSON")
     }
 
     /// Whether both have lines with the same first words.
@@ -65,7 +77,9 @@ pub(crate) fn difference(ours: &Said, reference: &Said, view: &[&str]) -> Option
         ));
     }
     if reference.is_refusal() {
-        let lost: Vec<String> = names(&reference.err).into_iter().filter(|name| !ours.err.contains(name)).collect();
+        let said = ours.err.to_lowercase();
+        let lost: Vec<String> =
+            names(&reference.err).into_iter().filter(|name| !said.contains(&name.to_lowercase())).collect();
         return (!lost.is_empty()).then(|| {
             format!(
                 "the message does not name {}\n  ours:      {}\n  reference: {}",

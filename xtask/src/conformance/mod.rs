@@ -5,6 +5,7 @@
 //! that is found without `-f` is also run without it, with its override and `.env`.
 
 mod compare;
+pub(crate) mod recorded;
 
 use crate::{packages, reference, shell};
 use anyhow::{Context, Result, bail};
@@ -45,10 +46,11 @@ enum Project {
     File(PathBuf),
 }
 
-/// `cargo xtask conformance [--program OTHER] DIR...`.
+/// `cargo xtask conformance [--program OTHER] DIR...`, or
+/// `--record` for what the test run compares with, or `--recorded` for that comparison alone.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if arguments.is_empty() {
-        bail!("conformance wants folders with compose files");
+        bail!("conformance wants folders with compose files, --record or --recorded");
     }
     let ours = match shell::other_program() {
         Some(program) => program,
@@ -58,7 +60,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             shell::target().join("debug/compose")
         }
     };
+    if arguments == ["--recorded"] {
+        let (equal, differing) = recorded::compare(&ours)?;
+        println!("{equal} passed, {differing} failed");
+        return Ok(if differing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let reference = reference::program()?;
+    if arguments == ["--record"] {
+        recorded::record(&ours, &reference)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut projects = Vec::new();
     for folder in arguments {
         let folder = shell::absolute(Path::new(folder))?;
@@ -121,6 +132,11 @@ impl Project {
     }
 
     fn config(&self, program: &Path, view: &[&str]) -> Result<Said> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        self.config_at_home(program, view, &home)
+    }
+
+    fn config_at_home(&self, program: &Path, view: &[&str], home: &Path) -> Result<Said> {
         let mut command = Command::new(program);
         let folder = match self {
             Self::File(path) => {
@@ -133,11 +149,10 @@ impl Project {
         if let Some(folder) = folder {
             command.current_dir(folder);
         }
-        for name in ["PATH", "HOME"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
+        if let Some(value) = std::env::var_os("PATH") {
+            command.env("PATH", value);
         }
+        command.env("HOME", home);
         let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
         Ok(Said::new(&output))
     }
