@@ -44,7 +44,9 @@ pub(crate) fn view(container: &Container, now: i64, truncate: bool) -> Value {
     let local = container.mounts.iter().filter(|mount| mount.volume.is_some()).count();
     let networks: Vec<&str> = container.networks.keys().map(|name| name.as_str()).collect();
     let mut published: Vec<&PublishedPort> = container.ports.iter().collect();
-    published.sort_by(|a, b| order(a).cmp(&order(b)));
+    // The list has the protocols of a port one after the other, other than the column.
+    let place = |port: &PublishedPort| (port.target, port.protocol.clone(), port.published, port.host_ip.clone());
+    published.sort_by_cached_key(|port| place(port));
     let publishers: Vec<Value> = published
         .into_iter()
         .map(|port| {
@@ -136,7 +138,7 @@ pub(crate) fn ports(ports: &[PublishedPort]) -> String {
     parts.join(", ")
 }
 
-/// The order in which ports are told.
+/// The order of the column of ports.
 fn order(port: &PublishedPort) -> (u16, &str, u16, &str) {
     (port.target, &port.host_ip, port.published, &port.protocol)
 }

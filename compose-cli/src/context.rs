@@ -2,6 +2,7 @@
 //! and what the engine has of the project.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use compose_model::Project;
@@ -52,6 +53,10 @@ pub(crate) struct Wanted {
     pub(crate) volumes: bool,
     /// Images.
     pub(crate) images: bool,
+    /// What serves models, where a service uses one.
+    pub(crate) models: bool,
+    /// A job may be named as a service is.
+    pub(crate) jobs: bool,
     /// The verb of a change, for the lock; empty for a look.
     pub(crate) change: &'static str,
     /// Where the project was named by `-p` or `COMPOSE_PROJECT_NAME`, a service that is not there is
@@ -61,10 +66,18 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// Containers only.
-    pub(crate) const CONTAINERS: Self =
-        Self { networks: false, volumes: false, images: false, change: "", forgives: false };
+    pub(crate) const CONTAINERS: Self = Self {
+        networks: false,
+        volumes: false,
+        images: false,
+        models: false,
+        jobs: false,
+        change: "",
+        forgives: false,
+    };
     /// Everything.
-    pub(crate) const ALL: Self = Self { networks: true, volumes: true, images: true, change: "", forgives: false };
+    pub(crate) const ALL: Self =
+        Self { networks: true, volumes: true, images: true, models: true, jobs: false, change: "", forgives: false };
 
     /// The same, for a change.
     pub(crate) const fn to(self, verb: &'static str) -> Self {
@@ -133,6 +146,7 @@ impl<'a> Context<'a> {
         let name = loaded.as_ref().map_or_else(Clone::clone, |project| project.name.clone());
         let lock = self.lock(&name, wanted.change).await;
         let runtime = self.connect(Some(&name)).await?;
+        self.let_finish(runtime.as_ref(), lock.as_ref()).await;
         let mut query = ObserveQuery {
             project: name.clone(),
             networks: wanted.networks,
@@ -164,20 +178,26 @@ impl<'a> Context<'a> {
 
     /// The project from its files, the engine, and what it has.
     pub(crate) async fn scene_of_files(&self, services: &[String], wanted: Wanted) -> anyhow::Result<Scene> {
-        let project = self.load(Scope::Selected(services))?;
+        let scope = if wanted.jobs { Scope::Once(services) } else { Scope::Selected(services) };
+        let project = self.load(scope)?;
         let lock = self.lock(&project.name, wanted.change).await;
         let runtime = self.connect(Some(&project.name)).await?;
+        self.let_finish(runtime.as_ref(), lock.as_ref()).await;
         let query = query(&project, wanted);
         let mut observed = runtime.observe(&query).await?;
         observed.contents = crate::content::digests(self, &project);
+        if wanted.models && project.services.values().any(|service| !service.models.is_empty()) {
+            observed.models = compose_runtime::model::runner(&crate::change::providers(self, &project)).await?;
+        }
         Ok(Scene { project, runtime, observed, from_files: true, lock })
     }
 
     /// Looks at everything again, after a round that changed it.
     pub(crate) async fn look_again(&self, scene: &mut Scene) -> anyhow::Result<()> {
         let contents = std::mem::take(&mut scene.observed.contents);
+        let models = scene.observed.models.take();
         let observed = scene.runtime.observe(&query(&scene.project, Wanted::ALL)).await?;
-        scene.observed = Observed { contents, ..observed };
+        scene.observed = Observed { contents, models, ..observed };
         Ok(())
     }
 
@@ -188,6 +208,24 @@ impl<'a> Context<'a> {
         }
         let engine = crate::engine::address(self);
         Some(crate::lock::lock(self.environment, &engine, project, verb, self.output).await)
+    }
+
+    /// Waits for what a killed run had asked the engine for, so that what is observed then stays so.
+    async fn let_finish(&self, runtime: &dyn Runtime, lock: Option<&ProjectLock>) {
+        let Some(lock) = lock.filter(|_| runtime.capabilities().outlives_clients) else { return };
+        for ending in &lock.unfinished {
+            let left = ending.until.saturating_sub(crate::time_format::now().as_second());
+            let Ok(left) = u64::try_from(left) else { continue };
+            let mut wait = runtime.containers().wait(&ending.id);
+            // Nothing is told of what is over already. One that has gone ends the wait too.
+            if tokio::time::timeout(Duration::from_millis(200), &mut wait).await.is_err() {
+                self.output.message(&format!(
+                    "{} was killed while it stopped {}: waiting until that is done ...\n",
+                    lock.left_by, ending.name
+                ));
+                let _ = tokio::time::timeout(Duration::from_secs(left), wait).await;
+            }
+        }
     }
 
     /// Connects to the engine that options and environment name. With a project the first call

@@ -24,6 +24,8 @@ impl ExitStatus {
     pub(crate) const FAILURE: Self = Self(1);
     /// Interrupted by a signal.
     pub(crate) const INTERRUPTED: Self = Self(130);
+    /// The terminal has gone: as a shell tells of a program that this signal ended.
+    pub(crate) const HUNG_UP: Self = Self(129);
 }
 
 /// An error with an exit code of its own. An empty message is not printed.

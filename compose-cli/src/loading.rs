@@ -22,6 +22,8 @@ use crate::remote::Remotes;
 pub(crate) enum Scope<'a> {
     /// Services that are named and what they depend on; all where none is named.
     Selected(&'a [String]),
+    /// A service or job that is run once, and what it depends on.
+    Once(&'a [String]),
     /// Everything, for commands on what is there already; services that are named are enabled.
     /// Env files are not read: a missing one must not keep anything from being stopped.
     Existing(&'a [String]),
@@ -35,6 +37,10 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
     let mut options = options(context)?;
     match scope {
         Scope::Selected(services) => options.services = services.to_vec(),
+        Scope::Once(services) => {
+            options.services = services.to_vec();
+            options.jobs = true;
+        }
         Scope::Existing(_) => {
             options.no_env_resolution = true;
             options.all_resources = true;

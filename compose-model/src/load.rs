@@ -24,6 +24,8 @@ pub struct LoadOptions {
     /// Services named on the command line: they are enabled whatever their profiles, and only
     /// they and what they depend on are kept. Empty: all.
     pub services: Vec<String>,
+    /// A job may be named among the services: then it is one.
+    pub jobs: bool,
     /// Keeps networks, volumes and the like that no service uses.
     pub all_resources: bool,
     /// Leaves out [`normalise`].
@@ -135,6 +137,13 @@ pub fn load_with_remote(
         for service in project.services.values_mut() {
             if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy) {
                 deploy.replicas = Some(scale);
+            }
+        }
+    }
+    if options.jobs {
+        for name in &options.services {
+            if let Some(job) = project.jobs.remove(name.as_str()) {
+                project.services.insert(name.as_str().into(), job.service);
             }
         }
     }

@@ -52,6 +52,9 @@ pub struct Capabilities {
     /// Attributes that the backend cannot honour at all: dotted path patterns below a service
     /// (`ports`, `deploy.resources.reservations.devices`) with the reason shown to the user.
     pub refused: Vec<RefusedAttribute>,
+    /// What a client asked for is done to its end though the client died meanwhile.
+    #[serde(default)]
+    pub outlives_clients: bool,
     /// How many ops of each class may run at once.
     pub concurrency: Concurrency,
 }
@@ -104,6 +107,7 @@ impl Capabilities {
             interface_name: true,
             ipv6_refusal: String::new(),
             refused: Vec::new(),
+            outlives_clients: true,
             concurrency: Concurrency { create: 8, remove: 8, transfer: 4, build: 1 },
         }
     }

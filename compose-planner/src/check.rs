@@ -195,7 +195,9 @@ fn targets(op: &Op) -> Vec<&Target> {
         | Op::RemoveNetwork { .. }
         | Op::CreateVolume { .. }
         | Op::RemoveVolume { .. }
-        | Op::RunProvider { .. } => Vec::new(),
+        | Op::RunProvider { .. }
+        | Op::PullModel { .. }
+        | Op::ConfigureModel { .. } => Vec::new(),
     }
 }
 

@@ -43,8 +43,9 @@ fn image(world: &World<'_>, service: &Service, container: &Container) -> Option<
     if let Some(now) = world.image(&world.image_reference(service)) {
         let recorded = container.recorded_image.as_str();
         let old = if recorded.is_empty() { container.image_id.as_str() } else { recorded };
-        if !old.is_empty() && old != now.id.as_str() {
-            return Some(Reason::ImageChanged { old: old.to_owned(), new: now.id.to_string() });
+        let now = now.identity(&service.platform);
+        if !old.is_empty() && old != now.as_str() {
+            return Some(Reason::ImageChanged { old: old.to_owned(), new: now.to_string() });
         }
     }
     let wanted = lower::image_volume_digest(world, service);

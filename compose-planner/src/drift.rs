@@ -101,7 +101,10 @@ impl Comparison<'_> {
             self.add("container_name", "container_name", Some(actual), Some(wanted), Repair::Rename);
         }
         let (recorded, actual) = (container.recorded_image.as_str(), container.image_id.as_str());
-        if !recorded.is_empty() && !actual.is_empty() && recorded != actual {
+        // An engine may tell the image of all platforms where that of one was recorded.
+        let same = recorded == actual
+            || self.world.observed.images.get(actual).is_some_and(|image| image.has_identity(recorded));
+        if !recorded.is_empty() && !actual.is_empty() && !same {
             self.add("image", "image", text(actual), text(recorded), Repair::Replace);
         }
         for (name, wanted) in &self.service.labels {

@@ -146,6 +146,18 @@ pub enum PlanError {
         /// The service.
         service: ServiceName,
     },
+    /// Nothing here starts jobs by a clock.
+    #[error("scheduled jobs are not supported in this version: {names}")]
+    ScheduledJobs {
+        /// Their names.
+        names: String,
+    },
+    /// A service uses a model, and nothing serves models.
+    #[error("'models' support requires Docker Model plugin{}", at(.place.as_ref()))]
+    NoModelRunner {
+        /// Where the model is used.
+        place: Option<Place>,
+    },
     /// A service shares a namespace with one that has no container and gets none.
     #[error("service {:?} cannot share {what} with service {}: container missing{}", .service.as_str(), .other.as_str(), at(.place.as_ref()))]
     NoContainerToShare {

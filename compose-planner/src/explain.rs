@@ -1,6 +1,8 @@
 //! Why a container equals or differs from the file, attribute by attribute: recorded when it was
 //! made, wanted by the file, actual by inspection.
 
+use std::borrow::Cow;
+
 use compose_model::names::{ContainerName, ServiceName};
 use compose_model::project::{Place, Project};
 use serde::Serialize;
@@ -10,7 +12,7 @@ use crate::lower::{Peer, Peers};
 use crate::observed::Observed;
 use crate::reason::{Change, Reason};
 use crate::world::{World, existing};
-use crate::{differ, drift, hashes, lower};
+use crate::{differ, drift, hashes, lower, models};
 
 /// What is to be told of one container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +48,7 @@ pub struct Row {
 /// inspected ([`crate::observed::Container::detail`]).
 #[must_use]
 pub fn explain(project: &Project, observed: &Observed, capabilities: &Capabilities) -> Vec<Explanation> {
+    let project = &*models::with_variables(Cow::Borrowed(project), observed.models.as_ref());
     let world = World::new(project, observed, capabilities);
     let peers: Peers = project
         .services

@@ -18,6 +18,7 @@ pub mod intent;
 mod labelled;
 pub mod labels;
 mod lower;
+mod models;
 pub mod observed;
 mod on_change;
 pub mod op;
@@ -45,6 +46,8 @@ pub use reason::Reason;
 pub use select::bound_to;
 pub use simulate::simulate;
 
+use std::borrow::Cow;
+
 use compose_model::project::Project;
 
 /// Plans a verb: what is to be done so that the engine has what the intent asks for.
@@ -57,15 +60,12 @@ pub fn plan(
     intent: &Intent,
     capabilities: &Capabilities,
 ) -> Result<Plan, PlanError> {
-    let changed;
     let project = match intent {
-        Intent::RunOnce(run) => {
-            changed = verbs::run::project(project, run);
-            &changed
-        }
-        _ => project,
+        Intent::RunOnce(run) => Cow::Owned(verbs::run::project(project, run)),
+        _ => Cow::Borrowed(project),
     };
-    let world = world::World::new(project, observed, capabilities);
+    let project = models::with_variables(project, observed.models.as_ref());
+    let world = world::World::new(&project, observed, capabilities);
     let mut draft = draft::Draft::default();
     let mut replan_after_images = false;
     match intent {

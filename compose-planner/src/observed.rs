@@ -24,6 +24,20 @@ pub struct Observed {
     /// by [`crate::content_digest`]. What is absent is not compared.
     #[serde(default)]
     pub contents: BTreeMap<String, String>,
+    /// What serves models; `None` where nothing does, or where it was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<ModelRunner>,
+}
+
+/// What serves models (the Docker Model plugin), as far as a plan depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRunner {
+    /// Address that containers reach it at.
+    pub endpoint: String,
+    /// Models that it has, by every name.
+    pub available: BTreeSet<String>,
+    /// Whether it takes `runtime_flags`.
+    pub takes_runtime_flags: bool,
 }
 
 /// A container's life cycle, in the engine's words.
@@ -243,10 +257,32 @@ pub struct Volume {
 /// A local image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
-    /// Its identity.
+    /// Its identity; of one that is there for several platforms, that for the host's.
     pub id: ImageId,
+    /// The identities of one that is there for several platforms, by `os/architecture/variant`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub platforms: BTreeMap<String, ImageId>,
     /// Unix seconds of its creation or, where known, of its last pull.
     pub created: i64,
     /// Paths that the image declares as volumes, where known.
     pub volumes: BTreeSet<String>,
+}
+
+impl Image {
+    /// The identity for a platform; empty text means the host's. A variant counts where both name one.
+    #[must_use]
+    pub fn identity(&self, platform: &str) -> &ImageId {
+        let fits = |known: &str| {
+            let longer = |text: &str, start: &str| text.strip_prefix(start).is_some_and(|rest| rest.starts_with('/'));
+            known == platform || longer(known, platform) || longer(platform, known)
+        };
+        let found = self.platforms.iter().find(|(known, _)| !platform.is_empty() && fits(known));
+        found.map_or(&self.id, |(_, id)| id)
+    }
+
+    /// Whether this is an identity of the image.
+    #[must_use]
+    pub fn has_identity(&self, id: &str) -> bool {
+        self.id.as_str() == id || self.platforms.values().any(|known| known.as_str() == id)
+    }
 }

@@ -275,6 +275,24 @@ pub enum Op {
         /// `up`, `down` or `stop`.
         verb: String,
     },
+    /// Fetch a model.
+    PullModel {
+        /// What it is called in progress.
+        name: String,
+        /// Its reference.
+        model: String,
+    },
+    /// Tell the model runner how a model is to be served.
+    ConfigureModel {
+        /// What it is called in progress.
+        name: String,
+        /// Its reference.
+        model: String,
+        /// Tokens of context; 0 for the runner's own choice.
+        context_size: i64,
+        /// Flags of the inference engine.
+        runtime_flags: Vec<String>,
+    },
 }
 
 impl Op {
@@ -306,6 +324,8 @@ impl Op {
             Self::RemoveContainer { .. } => "remove",
             Self::Rename { .. } => "rename",
             Self::RunProvider { .. } => "provider",
+            Self::PullModel { .. } => "pull-model",
+            Self::ConfigureModel { .. } => "configure-model",
         }
     }
 
@@ -325,7 +345,7 @@ impl Op {
     #[must_use]
     pub const fn class(&self) -> Class {
         match self {
-            Self::Pull { .. } | Self::Push { .. } => Class::Transfer,
+            Self::Pull { .. } | Self::Push { .. } | Self::PullModel { .. } => Class::Transfer,
             Self::Build { .. } => Class::Build,
             Self::Stop { .. }
             | Self::Kill { .. }

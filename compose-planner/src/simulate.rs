@@ -74,6 +74,7 @@ impl Engine {
             id,
             created: 0,
             volumes: BTreeSet::new(),
+            ..Image::default()
         });
     }
 
@@ -158,7 +159,16 @@ impl Engine {
                     }
                 });
             }
-            Op::Push { .. } | Op::Await { .. } | Op::RunHook { .. } | Op::RunProvider { .. } => {}
+            Op::PullModel { model, .. } => {
+                if let Some(runner) = &mut self.world.models {
+                    runner.available.insert(model.clone());
+                }
+            }
+            Op::Push { .. }
+            | Op::Await { .. }
+            | Op::RunHook { .. }
+            | Op::RunProvider { .. }
+            | Op::ConfigureModel { .. } => {}
         }
     }
 

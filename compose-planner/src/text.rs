@@ -282,6 +282,11 @@ pub fn what(op: &Op) -> String {
         }
         Op::Rename { to, .. } => to.to_string(),
         Op::RunProvider { provider, verb, .. } => join(&[&provider.kind, verb]),
+        Op::PullModel { model, .. } => model.clone(),
+        Op::ConfigureModel { model, context_size, runtime_flags, .. } => {
+            let context = if *context_size > 0 { format!("context {context_size}") } else { String::new() };
+            join(&[model, &context, &runtime_flags.join(" ")])
+        }
     }
 }
 

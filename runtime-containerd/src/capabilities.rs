@@ -75,6 +75,7 @@ pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Cap
         interface_name: false,
         ipv6_refusal: ipv6_refusal(std::fs::read_to_string(IPV6_DISABLED).ok().as_deref()),
         refused,
+        outlives_clients: false,
         concurrency: Concurrency { create: 8, remove: 8, transfer: 3, build: 1 },
     }
 }

@@ -377,6 +377,7 @@ impl Core {
                     id: ImageId::new(resolved.id),
                     created: created.map_or(0, jiff::Timestamp::as_second),
                     volumes,
+                    ..observed::Image::default()
                 };
                 Ok(Some((image.name, observed)))
             })

@@ -217,7 +217,7 @@ impl Core {
             networks: if query.networks { self.observe_networks() } else { BTreeMap::new() },
             volumes: if query.volumes { self.observe_volumes()? } else { BTreeMap::new() },
             images,
-            contents: BTreeMap::new(),
+            ..Observed::default()
         })
     }
 

@@ -30,6 +30,7 @@ pub(crate) fn of(version: ApiVersion, engine_version: &str) -> Capabilities {
         ipv6_refusal: String::new(),
         interface_name: since(49),
         refused: Vec::new(),
+        outlives_clients: true,
         concurrency: Concurrency {
             create: 8,
             // Engine 20.10 has been seen to lock up in its network code when ten containers of

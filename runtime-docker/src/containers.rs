@@ -17,7 +17,7 @@ use crate::create_body::{self, Defaults};
 use crate::endpoint::Endpoint;
 use crate::reference::Reference;
 use crate::transport::{Answer, Call, Class, Query, Transport, encode, encode_path};
-use crate::{error, observe};
+use crate::{doubles, error, observe};
 
 /// The engine's containers.
 pub(crate) struct DockerContainers {
@@ -52,6 +52,14 @@ struct WaitError {
 #[serde(rename_all = "PascalCase")]
 struct IdBody {
     id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ImageBody {
+    id: String,
+    #[serde(default)]
+    manifests: Option<Vec<observe::ManifestSummary>>,
 }
 
 /// The answer to an inspection, as far as it is of interest.
@@ -365,9 +373,11 @@ impl Containers for DockerContainers {
         } else if let Some(id) = &spec.image_id {
             Some(id.as_str().to_owned())
         } else {
-            let call = Call::get(format!("/images/{}/json", encode_path(spec.image.as_str())));
-            let answer = self.transport.unary(call).await?;
-            Some(answer.decode::<IdBody>()?.id)
+            let several = if self.transport.at_least(48) { "?manifests=1" } else { "" };
+            let call = Call::get(format!("/images/{}/json{several}", encode_path(spec.image.as_str())));
+            let found: ImageBody = self.transport.unary(call).await?.decode()?;
+            let (_, own) = observe::identities(found.manifests, &spec.platform);
+            Some(own.map_or(found.id, |id| id.to_string()))
         };
         let body = create_body::body(spec, image, self.transport.version(), &self.defaults)?;
         let platform = if spec.platform.is_empty() { &self.defaults.platform } else { &spec.platform };
@@ -398,7 +408,11 @@ impl Containers for DockerContainers {
     }
 
     async fn start(&self, container: &str) -> Result<Outcome> {
-        outcome(self.post(container, "start", Query::new()).await?)
+        let answer = self.post(container, "start", Query::new()).await?;
+        if doubles::settle(&self.transport, &answer).await {
+            return outcome(self.post(container, "start", Query::new()).await?);
+        }
+        outcome(answer)
     }
 
     async fn stop(&self, container: &str, timeout: Option<i64>) -> Result<Outcome> {

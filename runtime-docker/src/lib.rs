@@ -13,6 +13,7 @@ mod containers;
 pub mod context;
 mod context_archive;
 mod create_body;
+mod doubles;
 pub mod endpoint;
 mod error;
 mod frames;

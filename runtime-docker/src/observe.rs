@@ -10,6 +10,7 @@ use compose_planner::labels;
 use compose_planner::observed::{
     Container, Detail, Health, Image, MountPoint, Network, Observed, PublishedPort, State, Volume,
 };
+use compose_registry::Platform;
 use compose_runtime::error::Result;
 use compose_runtime::port::ObserveQuery;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -113,6 +114,50 @@ struct ImageSummary {
     created: i64,
     repo_tags: Option<Vec<String>>,
     repo_digests: Option<Vec<String>>,
+    manifests: Option<Vec<ManifestSummary>>,
+}
+
+/// One of the images that a name stands for, where the engine keeps several (the containerd image store).
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct ManifestSummary {
+    kind: String,
+    available: bool,
+    descriptor: ManifestDescriptor,
+    image_data: Option<ImageData>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ManifestDescriptor {
+    digest: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ImageData {
+    platform: Platform,
+}
+
+/// The identities by platform, and that for the wanted platform (empty: the host's).
+pub(crate) fn identities(
+    manifests: Option<Vec<ManifestSummary>>,
+    wanted: &str,
+) -> (BTreeMap<String, ImageId>, Option<ImageId>) {
+    let mut platforms = BTreeMap::new();
+    let wanted = Platform::parse(wanted);
+    let mut best: Option<(u8, ImageId)> = None;
+    for manifest in manifests.into_iter().flatten().filter(|manifest| manifest.kind == "image" && manifest.available) {
+        let platform = manifest.image_data.unwrap_or_default().platform;
+        let id = ImageId::new(manifest.descriptor.digest);
+        if let Some(rank) = platform.rank_on(&wanted)
+            && best.as_ref().is_none_or(|(other, _)| rank < *other)
+        {
+            best = Some((rank, id.clone()));
+        }
+        platforms.insert(platform.to_string(), id);
+    }
+    (platforms, best.map(|(_, id)| id))
 }
 
 /// A label filter as the engine reads it.
@@ -159,7 +204,7 @@ pub(crate) async fn observe(
         async { if query.volumes { volumes(transport).await } else { Ok(BTreeMap::new()) } },
         async { if query.images { images(transport).await } else { Ok(BTreeMap::new()) } },
     )?;
-    Ok(Observed { containers, networks, volumes, images, contents: BTreeMap::new() })
+    Ok(Observed { containers, networks, volumes, images, ..Observed::default() })
 }
 
 async fn containers(
@@ -264,11 +309,17 @@ async fn volumes(transport: &Transport) -> Result<BTreeMap<VolumeName, Volume>> 
 }
 
 async fn images(transport: &Transport) -> Result<BTreeMap<ImageRef, Image>> {
-    let list: Vec<ImageSummary> = transport.unary(Call::get("/images/json")).await?.decode()?;
+    let several = if transport.at_least(47) { "?manifests=1" } else { "" };
+    let list: Vec<ImageSummary> = transport.unary(Call::get(format!("/images/json{several}"))).await?.decode()?;
     let mut images = BTreeMap::new();
     for summary in list {
-        let image =
-            Image { id: ImageId::new(summary.id.clone()), created: summary.created, volumes: BTreeSet::default() };
+        let (platforms, own) = identities(summary.manifests, "");
+        let image = Image {
+            id: own.unwrap_or_else(|| ImageId::new(summary.id.clone())),
+            platforms: if platforms.len() > 1 { platforms } else { BTreeMap::new() },
+            created: summary.created,
+            volumes: BTreeSet::default(),
+        };
         let names = summary.repo_tags.iter().chain(&summary.repo_digests).flatten();
         for name in names.filter(|name| !name.contains("<none>")) {
             for spelling in Reference::parse(name).spellings() {
@@ -407,6 +458,42 @@ fn ports(list: Vec<PortSummary>) -> Vec<PublishedPort> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_of_several_platforms_has_an_identity_for_each() {
+        let manifest = |kind: &str, available: bool, platform: &str, digest: &str| {
+            let (os, architecture) = platform.split_once('/').unwrap_or_default();
+            json!({
+                "Kind": kind, "Available": available, "Descriptor": {"digest": digest},
+                "ImageData": {"Platform": {"os": os, "architecture": architecture}},
+            })
+        };
+        let manifests = json!([
+            manifest("image", true, "linux/amd64", "sha256:aa"),
+            manifest("image", true, "linux/arm64", "sha256:bb"),
+            manifest("image", false, "linux/s390x", "sha256:cc"),
+            manifest("attestation", true, "unknown/unknown", "sha256:dd"),
+        ]);
+        let of = |wanted: &str| {
+            let manifests: Vec<ManifestSummary> = serde_json::from_value(manifests.clone()).expect("manifests");
+            let (platforms, own) = identities(Some(manifests), wanted);
+            let image = Image { id: own.clone().unwrap_or_default(), platforms, ..Image::default() };
+            (own.map(|id| id.to_string()), image)
+        };
+        let (own, image) = of("linux/arm64/v8");
+        assert_eq!(own.as_deref(), Some("sha256:bb"));
+        for (platform, id) in [
+            ("linux/amd64", "sha256:aa"),
+            ("linux/arm64/v8", "sha256:bb"),
+            ("", "sha256:bb"),
+            ("linux/s390x", "sha256:bb"),
+        ] {
+            assert_eq!(image.identity(platform).as_str(), id, "{platform}");
+        }
+        assert!(image.has_identity("sha256:aa") && !image.has_identity("sha256:cc"));
+        assert_eq!(of("linux/riscv64").0, None);
+        assert_eq!(identities(None, ""), (BTreeMap::new(), None));
+    }
 
     #[test]
     fn status_texts_tell_health_and_exit_code() {

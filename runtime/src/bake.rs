@@ -8,11 +8,11 @@ use std::process::Stdio;
 
 use compose_model::project::Ulimit;
 use compose_planner::spec::{BuildSpec, FileContent};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::error::{Result, RuntimeError};
+use crate::plugins;
 use crate::port::{ContentSource, ProgressSink};
 
 fn local(message: impl Into<String>) -> RuntimeError {
@@ -38,29 +38,10 @@ pub struct Connection {
     pub writable: Option<PathBuf>,
 }
 
-/// Where the plugin may be, beside the user's own directory.
-const DIRECTORIES: [&str; 4] = [
-    "/usr/local/lib/docker/cli-plugins",
-    "/usr/local/libexec/docker/cli-plugins",
-    "/usr/lib/docker/cli-plugins",
-    "/usr/libexec/docker/cli-plugins",
-];
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Configuration {
-    #[serde(rename = "cliPluginsExtraDirs")]
-    directories: Vec<PathBuf>,
-}
-
 /// The plugin, if it is installed.
 #[must_use]
 pub fn plugin(config_directory: &Path) -> Option<PathBuf> {
-    let text = std::fs::read(config_directory.join("config.json")).unwrap_or_default();
-    let configuration: Configuration = serde_json::from_slice(&text).unwrap_or_default();
-    let directories = [config_directory.join("cli-plugins")].into_iter().chain(configuration.directories);
-    let directories = directories.chain(DIRECTORIES.map(PathBuf::from));
-    directories.map(|directory| directory.join("docker-buildx")).find(|path| path.is_file())
+    plugins::find(&plugins::directories(config_directory), "buildx")
 }
 
 /// A bake file with what the plugin needs beside it.

@@ -22,7 +22,7 @@ use crate::event::{Completion, Event, Evidence, Progress};
 use crate::executor::Providers;
 use crate::port::{ContentSource, Created, ExecOptions, Outcome, Runtime, TransferProgress};
 use crate::wait::{Bulletin, Wait};
-use crate::{copy_in, provider};
+use crate::{copy_in, model, provider};
 
 /// What every worker may use.
 #[derive(Clone, Copy)]
@@ -284,6 +284,10 @@ fn prepare<'a>(
         Op::Rename { container, to } => {
             let container = known.resolve(container)?;
             Box::pin(async move { Ending::from(runtime.containers().rename(&container, to).await) })
+        }
+        Op::PullModel { name, model } => Box::pin(async move { model::pull(context, id, name, model).await }),
+        Op::ConfigureModel { name, model, context_size, runtime_flags } => {
+            Box::pin(async move { model::configure(context, name, model, *context_size, runtime_flags).await })
         }
         Op::RunProvider { service, provider, verb } => {
             Box::pin(async move { provider::run(context, id, service, provider, verb).await })

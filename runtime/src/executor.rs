@@ -43,14 +43,14 @@ pub struct ExecuteOptions {
     pub parallel: Option<usize>,
     /// Containers made by earlier rounds, by the step that made them.
     pub made: BTreeMap<OpId, ContainerId>,
-    /// What the programs of `provider` services need.
+    /// What the programs of `provider` services and the Docker Model plugin need.
     pub providers: Providers,
 }
 
-/// What the programs of `provider` services need.
+/// What the programs of `provider` services and the Docker Model plugin need.
 #[derive(Clone, Debug, Default)]
 pub struct Providers {
-    /// Directories with CLI plugins, where `docker-TYPE` is looked for before `TYPE` in the path.
+    /// Directories with plugins, see [`directories`](crate::plugins::directories).
     pub plugin_directories: Vec<PathBuf>,
     /// Variables of the project, set beside those of this process.
     pub environment: BTreeMap<String, String>,

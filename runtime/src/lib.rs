@@ -13,6 +13,8 @@ pub mod event;
 pub mod executor;
 #[cfg(feature = "fake")]
 pub mod fake;
+pub mod model;
+pub mod plugins;
 pub mod port;
 mod provider;
 pub mod queue;

@@ -21,6 +21,7 @@ use tokio::process::Command;
 use crate::dispatch::{Context, Ending};
 use crate::error::{Result, RuntimeError};
 use crate::event::{Completion, Progress};
+use crate::plugins;
 
 /// Runs a provider.
 pub(crate) async fn run(
@@ -148,11 +149,8 @@ fn find(context: Context<'_>, kind: &str) -> PathBuf {
     if kind.contains('/') {
         return context.providers.working_directory.join(kind);
     }
-    let plugin = format!("docker-{kind}");
-    let directories = &context.providers.plugin_directories;
-    let found = directories.iter().map(|directory| directory.join(&plugin)).find(|path| path.is_file());
     // A bare name is looked up in the path when it is run.
-    found.unwrap_or_else(|| PathBuf::from(kind))
+    plugins::find(&context.providers.plugin_directories, kind).unwrap_or_else(|| PathBuf::from(kind))
 }
 
 fn command(context: Context<'_>, program: &PathBuf) -> Command {

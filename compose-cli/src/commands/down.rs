@@ -42,8 +42,12 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         Some(other) => bail!("invalid value for --rmi: {other:?}"),
     };
     let mut interrupts = Interrupts::listen()?;
-    let wanted =
-        Wanted { networks: true, volumes: arguments.volumes, images: images.is_some(), change: "down", forgives: true };
+    let wanted = Wanted {
+        networks: true,
+        volumes: arguments.volumes,
+        images: images.is_some(),
+        ..Wanted::CONTAINERS.to("down").forgiving()
+    };
     let mut scene = context.scene(&arguments.services, wanted).await?;
     let (remove_orphans, ignore_orphans) = crate::flags::orphans(context, &scene.project, arguments.remove_orphans)?;
     check_services(&scene.project, &arguments.services)?;

@@ -120,7 +120,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         context.output.silence_progress();
     }
     let mut interrupts = Interrupts::listen()?;
-    let mut scene = context.scene_of_files(std::slice::from_ref(name), Wanted::ALL.to("run")).await?;
+    let mut scene =
+        context.scene_of_files(std::slice::from_ref(name), Wanted { jobs: true, ..Wanted::ALL.to("run") }).await?;
     let tty = !arguments.detach && !arguments.no_tty && (arguments.tty || context.output.stdout_is_terminal());
     let tty = tty && (context.output.can_ask() || !arguments.interactive);
     let service = service(context, &scene.project, arguments, name, command)?;

@@ -331,8 +331,12 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                     }
                 },
             },
-            _ = interrupts.next() => {
+            signal = interrupts.next() => {
                 drop(menu);
+                if signal == "SIGHUP" {
+                    // The terminal has gone, and nobody asked for an end: the containers go on.
+                    return Ok(ExitStatus::HUNG_UP);
+                }
                 return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
             }
         }

@@ -127,6 +127,8 @@ fn of_step(id: &OpId, op: &Op, because: &Reason, renamed: &BTreeMap<&OpId, &str>
         Op::Pause { container } => loud(named(container), "", "Paused"),
         Op::Unpause { container } => loud(named(container), "", "Unpaused"),
         Op::RemoveContainer { container, .. } => loud(named(container), "Removing", "Removed"),
+        Op::PullModel { name, .. } => loud(name.clone(), "Pulling", "Pulled"),
+        Op::ConfigureModel { name, .. } => loud(name.clone(), "Configuring", "Configured"),
         Op::RunProvider { service, verb, .. } => {
             let (working, done) = match verb.as_str() {
                 "up" => ("Creating", "Created"),

@@ -106,7 +106,7 @@ pub(super) fn labels(
         set(keys::CONTENTS, hashes::groups_label(&contents));
     }
     if let Some(image) = image {
-        set(keys::IMAGE, image.id.to_string());
+        set(keys::IMAGE, image.identity(&service.platform).to_string());
     }
     let mounted = image_volume_digest(world, service);
     if !mounted.is_empty() {

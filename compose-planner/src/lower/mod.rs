@@ -83,7 +83,7 @@ pub(crate) fn container(
         },
         name,
         number,
-        image_id: known_image.map(|image| image.id.clone()),
+        image_id: known_image.map(|image| image.identity(&service.platform).clone()),
         platform: service.platform.clone(),
         labels,
         command: service.command.clone(),

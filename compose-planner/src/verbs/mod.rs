@@ -86,9 +86,6 @@ pub(crate) fn refuse(world: &World<'_>, name: &ServiceName) -> Result<(), PlanEr
             return Err(refused(attribute, reason));
         }
     }
-    if !service.models.is_empty() {
-        return Err(refused("models", "models need Docker Model Runner, which is not supported"));
-    }
     if capabilities.refused.is_empty() {
         return Ok(());
     }

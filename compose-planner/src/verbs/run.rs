@@ -26,7 +26,8 @@ pub(crate) fn project(project: &Project, run: &RunOnce) -> Project {
 
 /// Plans a one-off; `world` is made from [`project`].
 pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Result<bool, PlanError> {
-    let service = &run.service;
+    // With the variables of its models.
+    let service = world.service(&run.service.name).unwrap_or(&run.service);
     if service.provider.is_some() {
         return Err(PlanError::ProviderHasNoContainer { service: service.name.clone() });
     }

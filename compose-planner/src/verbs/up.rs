@@ -22,6 +22,7 @@ use crate::draft::Draft;
 use crate::error::PlanError;
 use crate::intent::Up;
 use crate::lower::{self, Peer, Peers};
+use crate::models;
 use crate::observed::Container;
 use crate::op::{Op, OpId, Target};
 use crate::reason::Reason;
@@ -72,6 +73,8 @@ pub(crate) struct Run<'w, 'a> {
     pub(crate) replicas: BTreeMap<ServiceName, Vec<Replica<'a>>>,
     /// Steps of providers.
     pub(crate) providers: BTreeMap<ServiceName, OpId>,
+    /// Steps after which models are there.
+    models: BTreeMap<String, OpId>,
     /// The services that `--wait` waits for; `None` for all of the scope.
     pub(crate) waited_for: Option<BTreeSet<ServiceName>>,
     /// The rest has to be planned again once the images are there.
@@ -90,6 +93,11 @@ pub(crate) struct Run<'w, 'a> {
 pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, up: &Up, start: bool) -> Result<bool, PlanError> {
     if world.project.services.is_empty() && !up.all_resources {
         return Err(PlanError::NoServiceSelected);
+    }
+    let scheduled = world.project.jobs.iter().filter(|(_, job)| !job.triggers["schedule"].is_null());
+    let scheduled: Vec<&str> = scheduled.map(|(name, _)| name.as_str()).collect();
+    if !scheduled.is_empty() {
+        return Err(PlanError::ScheduledJobs { names: scheduled.join(", ") });
     }
     let names: Vec<ServiceName> = up.scale.keys().cloned().collect();
     select::known(world.project, &names)?;
@@ -127,6 +135,12 @@ pub(crate) fn prepare<'w, 'a>(
         all.extend(once.map(|service| service.name.clone()).filter(|name| !scope.contains(name)));
         images::plan(world, draft, &all, wishes)?
     };
+    let models = if up.images_ready {
+        BTreeMap::new()
+    } else {
+        let users = scope.iter().filter(|name| !followers.contains(*name)).filter_map(|name| world.service(name));
+        models::plan(world, draft, users.chain(once), "up")?
+    };
     let services = || scope.iter().filter_map(|name| world.service(name)).chain(once);
     let network_keys: BTreeSet<_> = if up.all_resources {
         world.project.networks.keys().cloned().collect()
@@ -144,7 +158,7 @@ pub(crate) fn prepare<'w, 'a>(
         let mounted = world.service(name).is_some_and(|service| lower::mounted_images(service).next().is_some());
         !steps.is_empty() && (mounted || !world.replicas(name).is_empty())
     });
-    let mut run = Run { images, networks, volumes, replan, followers, ..Run::empty(world, up, draft, scope) };
+    let mut run = Run { images, models, networks, volumes, replan, followers, ..Run::empty(world, up, draft, scope) };
     run.peers_out_of_scope();
     run.containers()?;
     let mut gone = orphans::unfinished_one_offs(world, run.draft);
@@ -192,6 +206,7 @@ impl<'w, 'a> Run<'w, 'a> {
             peers: Peers::new(),
             replicas: BTreeMap::new(),
             providers: BTreeMap::new(),
+            models: BTreeMap::new(),
             waited_for: None,
             replan: false,
             followers: BTreeSet::new(),

@@ -49,7 +49,6 @@ impl World {
         };
         let image = |id: &ImageId| Image { id: id.clone(), ..Image::default() };
         Observed {
-            contents: BTreeMap::new(),
             containers: containers.collect(),
             networks: if query.networks { networks } else { BTreeMap::new() },
             volumes: if query.volumes {
@@ -62,6 +61,7 @@ impl World {
             } else {
                 BTreeMap::new()
             },
+            ..Observed::default()
         }
     }
 

@@ -11,6 +11,7 @@ crate::cases! { Any:
     abort_on_failure_ignores_clean_exits,
     detach_contradicts_the_abort_flags,
     terminate_stops_what_was_attached,
+    containers_outlive_the_terminal_of_an_attached_up,
     named_dependency_keeps_running_after_an_interrupt,
     no_start_creates_only,
 }
@@ -100,6 +101,18 @@ fn terminate_stops_what_was_attached(engine: &Engine) -> CaseResult {
     up.signal("TERM")?;
     up.finish(Duration::from_secs(30))?.exits(130)?;
     ensure!(project.states()?.iter().all(|(_, state)| state == "exited"), "states: {:?}", project.states()?);
+    Ok(())
+}
+
+fn containers_outlive_the_terminal_of_an_attached_up(engine: &Engine) -> CaseResult {
+    let file =
+        "services: {web: {image: busybox, command: 'sh -c \"echo ready; exec sleep 1000\"', stop_signal: SIGKILL}}";
+    let project = Project::with(engine, file)?;
+    let up = project.spawn(&["up"])?;
+    up.says("| ready", Duration::from_secs(60))?;
+    up.signal("HUP")?;
+    up.finish(Duration::from_secs(30))?.exits(129)?;
+    ensure_eq!(project.only("web")?.state, "running", "what was attached");
     Ok(())
 }
 

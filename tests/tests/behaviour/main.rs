@@ -32,6 +32,7 @@ mod one_offs;
 mod parity;
 mod plan;
 mod plugin;
+mod programs;
 mod publishing;
 mod queries;
 mod recreate;
@@ -171,6 +172,7 @@ fn main() -> std::process::ExitCode {
         parity::CASES,
         plan::CASES,
         plugin::CASES,
+        programs::CASES,
         publishing::CASES,
         queries::CASES,
         recreate::CASES,

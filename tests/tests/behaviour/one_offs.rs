@@ -16,6 +16,7 @@ crate::cases! { Any:
     cp_reaches_every_replica,
     cp_copies_folders_and_into_created_containers,
     run_is_ended_by_signals,
+    jobs_run_once_after_what_they_depend_on,
 }
 
 fn run_publishes_ports_only_when_asked(engine: &Engine) -> CaseResult {
@@ -165,5 +166,35 @@ fn cp_copies_folders_and_into_created_containers(engine: &Engine) -> CaseResult 
     ensure_eq!(back, "deep\n", "what came back");
     let run = project.compose(&["cp", "one", "two"])?;
     ensure!(run.code != 0, "neither side is a service, and it is accepted: {run}");
+    Ok(())
+}
+
+const JOBS: &str = "
+services:
+  db: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, network_mode: none}
+jobs:
+  migrate:
+    image: busybox
+    command: sh -c 'echo migrated with $$MODE'
+    network_mode: none
+    env_file: job.env
+    depends_on: [db]
+    triggers: {manual: true}
+";
+
+fn jobs_run_once_after_what_they_depend_on(engine: &Engine) -> CaseResult {
+    let project = Project::with(engine, JOBS)?;
+    project.write("job.env", "MODE=care\n")?;
+    let run = project.compose(&["up", "-d"])?.ok()?;
+    ensure!(run.stderr.contains("jobs are not started by up"), "the warning: {run}");
+    ensure_eq!(project.states()?, [("db-1".to_owned(), "running".to_owned())], "after `up`");
+    project.compose(&["down"])?.ok()?;
+    let run = project.compose(&["run", "--rm", "-T", "migrate"])?.ok()?;
+    ensure_eq!(run.stdout, "migrated with care\n", "the job's output");
+    ensure_eq!(project.states()?, [("db-1".to_owned(), "running".to_owned())], "after `run`");
+    project.compose(&["up", "-d", "migrate"])?.exits(1)?.says("no such service: migrate")?;
+    project.write("compose.yaml", &JOBS.replace("manual: true", "schedule: ['* * * * *']"))?;
+    let run = project.compose(&["up", "-d"])?.exits(1)?;
+    run.says("scheduled jobs are not supported in this version: migrate")?;
     Ok(())
 }

@@ -115,7 +115,7 @@ fn try_plan(engine: &Engine, plan: &Plan) -> CaseResult {
             Ok(()) => _ = CONVERGED.fetch_add(1, Ordering::Relaxed),
             Err(message) => wrong.push(format!("killed {moment:?}: {message}")),
         }
-        bench.clear()?;
+        bench.clear().map_err(|error| format!("killed {moment:?}, put right, then: {error}"))?;
     }
     println!("{}: {}: {} of {} kills converged", engine.name, plan.name, moments.len() - wrong.len(), moments.len());
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n\n")) }
@@ -243,14 +243,14 @@ impl<'a> Bench<'a> {
 
     /// Everything goes, by the program itself; nothing may be left.
     fn clear(&self) -> CaseResult {
-        self.project.compose(&["down", "-v", "-t", "0", "--remove-orphans"])?.ok()?;
+        let run = self.project.compose(&["down", "-v", "-t", "0", "--remove-orphans"])?.ok()?;
         eventually(SETTLING, || {
             let state = State::of(&self.project)?;
             let traces = self.place.traces()?;
             if !state.is_empty() {
-                Err(format!("`down` left {state}"))
+                Err(format!("`down` left {state}\n{run}"))
             } else if !traces.is_empty() {
-                Err(format!("`down` left {}", traces.join("\n    ")))
+                Err(format!("`down` left {}\n{run}", traces.join("\n    ")))
             } else {
                 Ok(())
             }

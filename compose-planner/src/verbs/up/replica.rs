@@ -203,7 +203,8 @@ impl<'a> Run<'_, 'a> {
         // Providers tell variables that their dependents are created with.
         let needed = select::dependencies(self.world.project, service);
         let providers = needed.keys().filter_map(|name| self.providers.get(name));
-        images.chain(networks).chain(volumes).chain(providers).cloned().chain(shared_with(spec)).collect()
+        let models = service.models.keys().filter_map(|key| self.models.get(key));
+        images.chain(networks).chain(volumes).chain(providers).chain(models).cloned().chain(shared_with(spec)).collect()
     }
 
     /// What a pull or a build of this plan brings is not known yet: the engine's side fills in the
