@@ -9,6 +9,7 @@ use compose_model::Project;
 use compose_model::names::{ProjectName, ServiceName};
 use compose_model::project::Service;
 use compose_planner::Observed;
+use compose_planner::observed::{Container, State};
 use compose_runtime::Runtime;
 use compose_runtime::port::ObserveQuery;
 
@@ -146,7 +147,7 @@ impl<'a> Context<'a> {
         let name = loaded.as_ref().map_or_else(Clone::clone, |project| project.name.clone());
         let lock = self.lock(&name, wanted.change).await;
         let runtime = self.connect(Some(&name)).await?;
-        self.let_finish(runtime.as_ref(), lock.as_ref()).await;
+        self.let_finish(runtime.as_ref(), &name, lock.as_ref()).await;
         let mut query = ObserveQuery {
             project: name.clone(),
             networks: wanted.networks,
@@ -182,7 +183,7 @@ impl<'a> Context<'a> {
         let project = self.load(scope)?;
         let lock = self.lock(&project.name, wanted.change).await;
         let runtime = self.connect(Some(&project.name)).await?;
-        self.let_finish(runtime.as_ref(), lock.as_ref()).await;
+        self.let_finish(runtime.as_ref(), &project.name, lock.as_ref()).await;
         let query = query(&project, wanted);
         let mut observed = runtime.observe(&query).await?;
         observed.contents = crate::content::digests(self, &project);
@@ -211,20 +212,39 @@ impl<'a> Context<'a> {
     }
 
     /// Waits for what a killed run had asked the engine for, so that what is observed then stays so.
-    async fn let_finish(&self, runtime: &dyn Runtime, lock: Option<&ProjectLock>) {
-        let Some(lock) = lock.filter(|_| runtime.capabilities().outlives_clients) else { return };
+    async fn let_finish(&self, runtime: &dyn Runtime, project: &ProjectName, lock: Option<&ProjectLock>) {
+        let Some(lock) = lock.filter(|lock| runtime.capabilities().outlives_clients && !lock.unfinished.is_empty())
+        else {
+            return;
+        };
+        let mut over = Vec::new();
         for ending in &lock.unfinished {
             let left = ending.until.saturating_sub(crate::time_format::now().as_second());
             let Ok(left) = u64::try_from(left) else { continue };
             let mut wait = runtime.containers().wait(&ending.id);
             // Nothing is told of what is over already. One that has gone ends the wait too.
-            if tokio::time::timeout(Duration::from_millis(200), &mut wait).await.is_err() {
-                self.output.message(&format!(
+            let mut ended = tokio::time::timeout(Duration::from_millis(200), &mut wait).await.is_ok();
+            if !ended {
+                self.output.message(format!(
                     "{} was killed while it stopped {}: waiting until that is done ...\n",
                     lock.left_by, ending.name
                 ));
-                let _ = tokio::time::timeout(Duration::from_secs(left), wait).await;
+                ended = tokio::time::timeout(Duration::from_secs(left), wait).await.is_ok();
             }
+            if ended {
+                over.push(ending.id.as_str());
+            }
+        }
+        // What was fetched on connecting is older than that, and an engine's lists tell of an end a moment
+        // later than the engine itself.
+        for _ in 0..40 {
+            let query = ObserveQuery { project: project.clone(), ..ObserveQuery::default() };
+            let (Ok(_), Ok(observed)) = (runtime.observe(&query).await, runtime.observe(&query).await) else { return };
+            let runs = |container: &Container| container.state == State::Running;
+            if !observed.containers.iter().any(|container| runs(container) && over.contains(&container.id.as_str())) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
