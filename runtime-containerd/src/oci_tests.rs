@@ -99,3 +99,29 @@ fn what_cannot_be_honoured_is_an_error_and_not_ignored() {
     let none = built(&ContainerSpec::default(), &ImageDefaults::default(), &User::default());
     assert_eq!(none.unwrap_err().to_string(), "no command specified");
 }
+
+#[test]
+fn the_apparmor_profile_is_the_process_s_own_and_absent_where_there_is_none() {
+    let document = |apparmor: Option<&str>| {
+        let security = Security { apparmor: apparmor.map(str::to_owned), ..Security::default() };
+        let (spec, image, user, host) = (ContainerSpec::default(), ImageDefaults::default(), User::default(), host());
+        let spec = ContainerSpec { command: Some(text(&["true"])), ..spec };
+        build(Input {
+            id: "abc",
+            namespace: "default",
+            spec: &spec,
+            image: &image,
+            user: &user,
+            host: &host,
+            hostname: "web",
+            network: None,
+            mounts: Vec::new(),
+            devices: Vec::new(),
+            security: &security,
+            init: false,
+        })
+        .expect("a document")
+    };
+    assert_eq!(document(Some("docker-default"))["process"]["apparmorProfile"], "docker-default");
+    assert!(document(None)["process"].get("apparmorProfile").is_none());
+}
