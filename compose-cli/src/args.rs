@@ -223,20 +223,21 @@ pub(crate) enum AlphaVerb {
 
 /// clap's command with the reference's flag grammar.
 pub(crate) fn command() -> Command {
-    refine(<CommandLine as clap::CommandFactory>::command(), true)
+    refine(<CommandLine as clap::CommandFactory>::command(), None)
 }
 
 /// The same command for people and shells: without the grammar's details (`--detach`, not
 /// `--detach[=<BOOL>]`).
 pub(crate) fn readable_command() -> Command {
-    fn with_dry_run(command: Command, root: bool) -> Command {
-        let mut command = if root { command } else { command.arg(dry_run().action(ArgAction::SetTrue)) };
-        if CHANGING.contains(&command.get_name()) {
+    fn with_dry_run(command: Command, parent: Option<&str>) -> Command {
+        let mut command = if parent.is_none() { command } else { command.arg(dry_run().action(ArgAction::SetTrue)) };
+        if takes_over(&command, parent) {
             command = command.arg(adopt().action(ArgAction::SetTrue));
         }
-        command.mut_subcommands(|command| with_dry_run(command, false))
+        let name = command.get_name().to_owned();
+        command.mut_subcommands(|command| with_dry_run(command, Some(&name)))
     }
-    let mut command = with_dry_run(<CommandLine as clap::CommandFactory>::command(), true);
+    let mut command = with_dry_run(<CommandLine as clap::CommandFactory>::command(), None);
     command.build();
     command
 }
@@ -244,6 +245,12 @@ pub(crate) fn readable_command() -> Command {
 /// Commands that change what another directory of the same name may have made.
 const CHANGING: [&str; 13] =
     ["apply", "create", "down", "kill", "pause", "restart", "rm", "run", "scale", "start", "stop", "unpause", "up"];
+
+/// Whether the command changes a project that another directory may have made.
+fn takes_over(command: &Command, parent: Option<&str>) -> bool {
+    // `supervisor run` and `supervisor stop` have names of theirs, and no project.
+    parent != Some("supervisor") && CHANGING.contains(&command.get_name())
+}
 
 fn adopt() -> clap::Arg {
     clap::Arg::new("adopt-here")
@@ -255,7 +262,7 @@ fn dry_run() -> clap::Arg {
     clap::Arg::new("dry-run-here").long("dry-run").help("Show what would be done and do nothing")
 }
 
-fn refine(command: Command, root: bool) -> Command {
+fn refine(command: Command, parent: Option<&str>) -> Command {
     let mut command = command.args_override_self(true).mut_args(|argument| {
         if argument.is_positional() {
             return argument;
@@ -286,13 +293,14 @@ fn refine(command: Command, root: bool) -> Command {
             .default_value("false")
             .value_parser(boolean)
     };
-    if !root {
-        if CHANGING.contains(&command.get_name()) {
+    if parent.is_some() {
+        if takes_over(&command, parent) {
             command = command.arg(switch(adopt()));
         }
         command = command.arg(switch(dry_run()));
     }
-    command.mut_subcommands(|command| refine(command, false))
+    let name = command.get_name().to_owned();
+    command.mut_subcommands(|command| refine(command, Some(&name)))
 }
 
 /// Go's `strconv.ParseBool`, which scripts written for the reference rely on.

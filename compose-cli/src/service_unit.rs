@@ -100,7 +100,7 @@ fn unit(context: &Context<'_>, settings: &Settings) -> anyhow::Result<String> {
 /// `supervisor install`.
 pub(crate) fn install(context: &Context<'_>, settings: &Settings, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let unit = unit(context, settings)?;
-    if arguments.print {
+    if arguments.print || context.options.dry_run {
         context.output.data(unit)?;
         return Ok(ExitStatus::SUCCESS);
     }
@@ -136,7 +136,7 @@ pub(crate) fn uninstall(
 ) -> anyhow::Result<ExitStatus> {
     let name = name(settings);
     let path = arguments.directory.join(&name);
-    if arguments.print {
+    if arguments.print || context.options.dry_run {
         context.output.line(path.display().to_string())?;
         return Ok(ExitStatus::SUCCESS);
     }

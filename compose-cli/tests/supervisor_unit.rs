@@ -38,6 +38,8 @@ fn a_unit_is_printed_written_and_removed() {
     }
     assert!(unit.contains(" supervisor run\n"), "{unit}");
     let entries = |folder: &Path| std::fs::read_dir(folder).expect("readable").count();
+    let dry = compose(&["supervisor", "install", "--dry-run", "--directory", &directory]);
+    assert_eq!(String::from_utf8_lossy(&dry.stdout), unit);
     assert_eq!(entries(folder.path()), 0, "--print wrote something");
 
     let installed = compose(&["supervisor", "install", "--directory", &directory]);
@@ -52,9 +54,24 @@ fn a_unit_is_printed_written_and_removed() {
     let again = compose(&["supervisor", "install", "--directory", &directory]);
     assert!(text(&again).contains("is as it should be"), "{}", text(&again));
 
+    for look in [
+        compose(&["supervisor", "uninstall", "--print", "--directory", &directory]),
+        compose(&["supervisor", "uninstall", "--dry-run", "--directory", &directory]),
+    ] {
+        assert_eq!(text(&look).trim(), path.display().to_string());
+    }
+    assert_eq!(entries(folder.path()), 1, "a look has removed the unit");
     let removed = compose(&["supervisor", "uninstall", "--directory", &directory]);
     assert!(removed.status.success() && text(&removed).contains("removed"), "{}", text(&removed));
     assert_eq!(entries(folder.path()), 0, "something is left");
     let again = compose(&["supervisor", "uninstall", "--directory", &directory]);
     assert!(again.status.success() && text(&again).contains("is not there"), "{}", text(&again));
+}
+
+#[test]
+fn a_dry_run_of_the_supervisor_ends_at_once() {
+    let run = compose(&["supervisor", "run", "--dry-run"]);
+    assert!(run.status.success() && text(&run).contains("in namespace 50% shop"), "{}", text(&run));
+    let adopted = compose(&["supervisor", "stop", "--adopt"]);
+    assert!(!adopted.status.success() && text(&adopted).contains("--adopt"), "{}", text(&adopted));
 }

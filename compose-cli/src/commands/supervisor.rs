@@ -37,7 +37,13 @@ pub(crate) enum Action {
 /// Runs the command.
 pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let settings = crate::engine::containerd_settings(context)?;
+    let dry = context.options.dry_run;
     match &arguments.action {
+        Action::Run if dry => {
+            let (address, namespace) = (&settings.address, &settings.namespace);
+            context.output.line(format!("would look after the containers of {address} in namespace {namespace}"))?;
+            Ok(ExitStatus::SUCCESS)
+        }
         Action::Run => {
             log_to_stderr();
             let notify = context.environment.get("NOTIFY_SOCKET").map(str::to_owned);
@@ -56,6 +62,13 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
                     Ok(ExitStatus::FAILURE)
                 }
             }
+        })?,
+        Action::Stop if dry => block_on(async {
+            let running = Containerd::connect(settings).await?.supervisor_status().await?;
+            context
+                .output
+                .line(running.map_or_else(|| "not running".to_owned(), |text| format!("would end: {text}")))?;
+            Ok(ExitStatus::SUCCESS)
         })?,
         Action::Stop => block_on(async {
             let stopped = Containerd::connect(settings).await?.stop_supervisor().await?;

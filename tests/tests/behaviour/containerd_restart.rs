@@ -153,12 +153,18 @@ fn a_service_takes_over_and_tells_when_it_is_ready(engine: &Engine) -> CaseResul
         ensure_eq!(&message[..length], b"READY=1", "what the service manager is told");
         let status = project.compose(&["supervisor", "status"])?.ok()?;
         ensure!(status.stdout.contains(&format!("pid {} ", service.id())), "the other one is still there: {status}");
+        project.compose(&["supervisor", "status", "--dry-run"])?.ok()?;
+        project.compose(&["supervisor", "stop", "--dry-run"])?.ok()?.says("would end: pid")?;
         crash(&project, "db")
     })();
     let _ = std::process::Command::new("kill").arg(service.id().to_string()).status();
     let ended = service.wait().map_err(failed)?;
     checked?;
     ensure!(ended.success(), "the service ended with {ended}");
+    project.compose(&["ps"])?.ok()?;
+    project.compose(&["supervisor", "stop"])?.ok()?;
+    let status = project.compose(&["supervisor", "status"])?.exits(1)?;
+    ensure!(status.stdout.contains("not running"), "the supervisor after its end: {status}");
     project.compose(&["down", "-v"])?.ok()?;
     Ok(())
 }
