@@ -10,6 +10,7 @@ use compose_model::canonical;
 use compose_model::interpolate;
 use compose_model::load::LoadOptions;
 use compose_model::names::ServiceName;
+use serde::Serialize as _;
 
 use crate::context::Context;
 use crate::invocation::ExitStatus;
@@ -99,36 +100,51 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     options.no_env_resolution = arguments.no_env_resolution;
     options.input.no_path_resolution = arguments.no_path_resolution;
     options.no_origins = true;
+    let list = arguments.list();
+    if list.is_some() || arguments.no_interpolate {
+        warn_of_names(context, arguments, list);
+    }
     let text = if arguments.origin {
         let model = loading::load_tree(context, &options)?;
         super::config_origin::origins(&model, &context.environment.current_directory)
-    } else if arguments.variables {
-        variables(context, options, json)?
-    } else if let Some(wanted) = &arguments.hash {
-        hashes(context, options, wanted)?
-    } else if arguments.no_interpolate && !arguments.asks_for_a_list() {
+    } else if let Some(list) = list {
+        // A list is the answer: it is printed whatever -q and -o say, but for the environment.
+        let text = match list {
+            List::Hashes(wanted) => hashes(context, options, wanted)?,
+            List::Variables => variables(context, options, json)?,
+            _ => {
+                options.input.no_interpolate = arguments.no_interpolate;
+                // All services are listed, whatever is named.
+                if list != List::Services {
+                    options.services.clone_from(&arguments.services);
+                }
+                options.no_env_resolution |=
+                    matches!(list, List::Services | List::Volumes | List::Networks | List::Models);
+                options.no_container_names = true;
+                names(list, &loading::load_with(context, &options)?)
+            }
+        };
+        if list != List::Environment || !arguments.quiet {
+            context.output.data(text)?;
+        }
+        return Ok(ExitStatus::SUCCESS);
+    } else if arguments.no_interpolate {
         uninterpolated(context, options, arguments, json)?
     } else {
         options.services.clone_from(&arguments.services);
-        options.input.no_interpolate = arguments.no_interpolate;
-        let only_names = arguments.services_only || arguments.volumes || arguments.networks || arguments.models;
-        options.no_env_resolution |= only_names;
-        options.no_container_names = arguments.asks_for_a_list();
         let mut project = loading::load_with(context, &options)?;
-        if (arguments.resolve_image_digests || arguments.lock_image_digests) && !arguments.asks_for_a_list() {
+        if arguments.resolve_image_digests || arguments.lock_image_digests {
             super::image_digests::pin(&mut project, context)?;
         }
-        if arguments.lock_image_digests && !arguments.asks_for_a_list() {
+        if arguments.lock_image_digests {
             project = super::image_digests::only_images(&project);
         }
-        if arguments.asks_for_a_list() {
-            arguments.list(&project)
-        } else if json {
+        if json {
             canonical::json(&project)
         } else {
             let text = canonical::yaml(&project);
             // The lock of images has no name of its own.
-            text.strip_prefix("name: \"\"\n").map_or_else(|| text.clone(), str::to_owned)
+            text.strip_prefix("name: \"\"\n").map(str::to_owned).unwrap_or(text)
         }
     };
     if !arguments.quiet {
@@ -140,28 +156,59 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
     Ok(ExitStatus::SUCCESS)
 }
 
-impl Arguments {
-    fn asks_for_a_list(&self) -> bool {
-        self.services_only
-            || self.volumes
-            || self.networks
-            || self.models
-            || self.images
-            || self.profiles
-            || self.environment
-    }
+/// What is printed instead of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List<'a> {
+    Services,
+    Volumes,
+    Networks,
+    Models,
+    /// Of these services, comma-separated.
+    Hashes(&'a str),
+    Profiles,
+    Images,
+    Variables,
+    Environment,
+}
 
-    /// The list that was asked for, one entry a line.
-    fn list(&self, project: &Project) -> String {
-        let lines: Vec<String> = if self.services_only {
-            in_dependency_order(project).into_iter().map(ToString::to_string).collect()
-        } else if self.volumes {
-            project.volumes.keys().map(ToString::to_string).collect()
-        } else if self.networks {
-            project.networks.keys().map(ToString::to_string).collect()
-        } else if self.models {
-            project.models.values().map(|model| model.model.clone()).collect()
-        } else if self.images {
+/// Names of services choose nothing where the whole model is shown.
+fn warn_of_names(context: &Context<'_>, arguments: &Arguments, list: Option<List<'_>>) {
+    if arguments.services.is_empty() {
+        return;
+    }
+    let said = match list {
+        Some(List::Variables) => "--variables is set, variables from the full model will be rendered",
+        None if arguments.no_interpolate => "--no-interpolate is set, the full model will be rendered",
+        _ => return,
+    };
+    context.output.warning(&format!("service filtering is not applied when {said}"));
+}
+
+impl Arguments {
+    /// The list that is asked for; of several the first in the order of the reference.
+    fn list(&self) -> Option<List<'_>> {
+        let hashes = self.hash.as_deref().filter(|wanted| !wanted.is_empty()).map(List::Hashes);
+        let flag = |is_set: bool, list: List<'static>| is_set.then_some(list);
+        flag(self.services_only, List::Services)
+            .or(flag(self.volumes, List::Volumes))
+            .or(flag(self.networks, List::Networks))
+            .or(flag(self.models, List::Models))
+            .or(hashes)
+            .or(flag(self.profiles, List::Profiles))
+            .or(flag(self.images, List::Images))
+            .or(flag(self.variables, List::Variables))
+            .or(flag(self.environment, List::Environment))
+    }
+}
+
+/// Names of one kind, one a line.
+fn names(list: List<'_>, project: &Project) -> String {
+    let lines: Vec<String> = match list {
+        List::Services => in_dependency_order(project).into_iter().map(ToString::to_string).collect(),
+        List::Volumes => project.volumes.keys().map(ToString::to_string).collect(),
+        List::Networks => project.networks.keys().map(ToString::to_string).collect(),
+        List::Models => project.models.values().map(|model| model.model.clone()).collect(),
+        List::Images => {
             let jobs = project.jobs.values().map(|job| &job.service);
             let all = project.services.values().chain(jobs);
             let mut images = Vec::new();
@@ -173,15 +220,16 @@ impl Arguments {
                 images.extend(others);
             }
             images
-        } else if self.profiles {
+        }
+        List::Profiles => {
             let all = project.services.values().chain(project.disabled_services.values());
             let names: BTreeSet<&String> = all.flat_map(|service| &service.profiles).collect();
             names.into_iter().cloned().collect()
-        } else {
-            project.environment.iter().map(|(name, value)| format!("{name}={value}")).collect()
-        };
-        lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
-    }
+        }
+        List::Environment => project.environment.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        List::Hashes(_) | List::Variables => Vec::new(),
+    };
+    lines.into_iter().fold(String::new(), |text, line| text + &line + "\n")
 }
 
 /// Services by name, each after what it depends on.
@@ -207,16 +255,20 @@ fn in_dependency_order(project: &Project) -> Vec<&ServiceName> {
 }
 
 fn hashes(context: &Context<'_>, mut options: LoadOptions, wanted: &str) -> anyhow::Result<String> {
-    if wanted != "*" {
-        options.services = wanted.split(',').map(str::to_owned).collect();
-    }
     options.no_container_names = true;
-    let named = options.services.clone();
     let project = loading::load_with(context, &options)?;
+    let wanted: Vec<&str> = wanted.split(',').collect();
+    let is_all = wanted.contains(&"*");
+    if let Some(unknown) = wanted.iter().find(|name| !is_all && !project.services.contains_key(**name)) {
+        let mut message = format!("no such service: {unknown}");
+        if project.disabled_services.contains_key(*unknown) {
+            message.push_str("; it is in an inactive profile; activate it with --profile");
+        }
+        bail!("{message}");
+    }
     let mut text = String::new();
     for (name, service) in &project.services {
-        // What the named services depend on was loaded too, but was not asked for.
-        if named.is_empty() || named.iter().any(|wanted| wanted == name.as_str()) {
+        if is_all || wanted.contains(&name.as_str()) {
             let _ = writeln!(text, "{name} {}", canonical::service_hash(service));
         }
     }
@@ -258,7 +310,11 @@ fn variables(context: &Context<'_>, mut options: LoadOptions, json: bool) -> any
             (mention.name.clone(), entry)
         });
         let object = serde_json::Value::Object(entries.collect());
-        return Ok(serde_json::to_string_pretty(&object)?.replace("  ", "    ") + "\n");
+        let mut text = Vec::new();
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        object.serialize(&mut serde_json::Serializer::with_formatter(&mut text, formatter))?;
+        // The reference ends it with an empty line.
+        return Ok(String::from_utf8(text)? + "\n\n");
     }
     let mut rows = vec![["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"].map(str::to_owned)];
     rows.extend(
