@@ -92,7 +92,7 @@ pub(crate) async fn build(
     let answer = transport.stream(call).await?;
     let mut id = None;
     let mut partial = String::new();
-    images::follow(transport, &name, answer.body, |message| {
+    images::follow(transport, &name, answer, |message| {
         if let Some(found) = message.aux.as_ref().and_then(|aux| aux["ID"].as_str()) {
             id = Some(found.to_owned());
         }

@@ -8,7 +8,18 @@ use futures_util::{Stream, StreamExt};
 
 use crate::error;
 
-const HEADER: usize = 8;
+/// Length of a frame's header.
+pub(crate) const HEADER: usize = 8;
+
+/// The channel of a stream's number.
+pub(crate) const fn channel(stream: u8) -> Option<Channel> {
+    match stream {
+        // Frames of standard input are echoed by nobody; 3 is the engine's own error.
+        0 | 1 => Some(Channel::Stdout),
+        2 | 3 => Some(Channel::Stderr),
+        _ => None,
+    }
+}
 
 /// Splits a stream into frames: stream number, three zeros, length in big-endian, content.
 #[derive(Default)]
@@ -16,7 +27,7 @@ pub(crate) struct FrameDecoder {
     /// The beginning of a header.
     buffer: BytesMut,
     /// What is still missing of the frame being passed on, with its channel.
-    open: Option<(Option<Channel>, usize)>,
+    open: Option<(Channel, usize)>,
 }
 
 /// What the engine wrote into the stream itself.
@@ -47,12 +58,7 @@ impl FrameDecoder {
                         return Ok(chunks);
                     };
                     let [stream, _, _, _, length @ ..] = *header;
-                    let channel = match stream {
-                        // Frames of standard input are echoed by nobody; 3 is the engine's own error.
-                        0 | 1 => Some(Channel::Stdout),
-                        2 | 3 => Some(Channel::Stderr),
-                        other => return Err(BadFrame(other)),
-                    };
+                    let channel = channel(stream).ok_or(BadFrame(stream))?;
                     bytes.advance(HEADER);
                     (channel, u32::from_be_bytes(length) as usize)
                 }
@@ -60,7 +66,7 @@ impl FrameDecoder {
             let piece = bytes.split_to(missing.min(bytes.len()));
             let rest = missing - piece.len();
             self.open = (rest > 0).then_some((channel, rest));
-            if let Some(channel) = channel.filter(|_| !piece.is_empty()) {
+            if !piece.is_empty() {
                 chunks.push(LogChunk { channel, bytes: piece });
             }
             if rest > 0 {

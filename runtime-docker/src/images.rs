@@ -208,7 +208,7 @@ impl Images for DockerImages {
             .class(Class::Long);
         let name = call.name();
         let answer = self.transport.stream(call).await?;
-        follow(&self.transport, &name, answer.body, |message| report(progress, message)).await
+        follow(&self.transport, &name, answer, |message| report(progress, message)).await
     }
 
     async fn push(&self, image: &ImageRef, progress: ProgressSink<'_, TransferProgress>) -> Result<()> {
@@ -219,7 +219,7 @@ impl Images for DockerImages {
             .class(Class::Long);
         let name = call.name();
         let answer = self.transport.stream(call).await?;
-        follow(&self.transport, &name, answer.body, |message| report(progress, message)).await
+        follow(&self.transport, &name, answer, |message| report(progress, message)).await
     }
 
     async fn remove(&self, image: &ImageRef) -> Result<Outcome> {
@@ -245,7 +245,7 @@ impl Images for DockerImages {
         let name = call.name();
         let answer = self.transport.stream(call).await?;
         let mut names = Vec::new();
-        follow(&self.transport, &name, answer.body, |message| {
+        follow(&self.transport, &name, answer, |message| {
             let text = message.stream.trim();
             let loaded = text.strip_prefix("Loaded image: ").or_else(|| text.strip_prefix("Loaded image ID: "));
             names.extend(loaded.map(str::to_owned));

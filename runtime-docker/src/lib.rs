@@ -18,6 +18,7 @@ pub mod endpoint;
 mod error;
 mod frames;
 mod images;
+mod log_stream;
 mod networks;
 mod observe;
 mod reference;

@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::containers::{self, path};
+use crate::log_stream::LogStream;
 use crate::stats::StatsBody;
 use crate::transport::{Call, Class, Payload, Query, Raw, Transport, encode, header};
 use crate::watchdog::Watched;
@@ -147,12 +148,12 @@ impl Streams for DockerStreams {
             .maybe("since", &time::unix(&options.since)?)
             .maybe("until", &time::unix(&options.until)?)
             .with("tail", &options.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string()));
-        let answer = self.transport.bulk(Call::get(path(container, &format!("/logs{query}")))).await?;
+        let answer = self.transport.plain(Call::get(path(container, &format!("/logs{query}")))).await?;
         let tty = match self.is_raw(&answer.headers) {
             Some(raw) => raw,
             None => containers::inspect(&self.transport, container).await?.tty(),
         };
-        Ok(frames::chunks(self.watched(answer.body, "GET logs"), tty))
+        Ok(Box::pin(self.watched(LogStream::new(answer.body, tty), "GET logs")))
     }
 
     async fn attach(&self, container: &str, options: &AttachOptions) -> Result<Session> {
@@ -230,7 +231,7 @@ impl Streams for DockerStreams {
             .maybe("since", &time::unix(&query.since)?)
             .maybe("until", &time::unix(&query.until)?);
         let answer = self.transport.stream(Call::get(format!("/events{query}"))).await?;
-        let events = frames::lines(self.watched(answer.body, "GET /events")).try_filter(|line| {
+        let events = frames::lines(self.watched(answer, "GET /events")).try_filter(|line| {
             let blank = line.iter().all(u8::is_ascii_whitespace);
             async move { !blank }
         });
@@ -252,7 +253,7 @@ impl Streams for DockerStreams {
     async fn get_archive(&self, container: &str, source: &str) -> Result<Reader> {
         let query = Query::new().with("path", source);
         let answer = self.transport.stream(Call::get(path(container, &format!("/archive{query}")))).await?;
-        Ok(reader(self.watched(answer.body, "GET an archive")))
+        Ok(reader(self.watched(answer, "GET an archive")))
     }
 
     async fn stat_path(&self, container: &str, target: &str) -> Result<Option<PathStat>> {
@@ -282,7 +283,7 @@ impl Streams for DockerStreams {
 
     async fn export(&self, container: &str) -> Result<Reader> {
         let answer = self.transport.stream(Call::get(path(container, "/export"))).await?;
-        Ok(reader(self.watched(answer.body, "GET an archive")))
+        Ok(reader(self.watched(answer, "GET an archive")))
     }
 
     async fn top(&self, container: &str) -> Result<(Vec<String>, Vec<Vec<String>>)> {
@@ -295,7 +296,7 @@ impl Streams for DockerStreams {
         let call = Call::get(path(container, &format!("/stats?stream={stream}")));
         let answer = self.transport.stream(call).await?;
         let mut before = None;
-        Ok(Box::pin(frames::lines(self.watched(answer.body, "GET stats")).map(move |line| {
+        Ok(Box::pin(frames::lines(self.watched(answer, "GET stats")).map(move |line| {
             let body: StatsBody =
                 serde_json::from_slice(&line?).map_err(|cause| error::unreadable("GET stats", &cause))?;
             Ok(body.figures(&mut before))

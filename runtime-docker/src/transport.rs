@@ -3,16 +3,17 @@
 //! Unary calls share a small pool, so that an engine never sees more connections than it can
 //! bear. Streams have a connection of their own.
 
-use std::pin::Pin;
+mod byte_stream;
+mod call;
+mod plain;
+
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
-use compose_runtime::port::Reader;
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, UPGRADE, USER_AGENT};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -27,6 +28,10 @@ use crate::endpoint::{Deadlines, Endpoint};
 use crate::error;
 use crate::wire::{self, Address};
 
+pub(crate) use byte_stream::ByteStream;
+pub(crate) use call::{Answer, ApiVersion, Call, Class, Payload, Query, encode, encode_path, header};
+pub(crate) use plain::{PlainAnswer, PlainBody};
+
 /// The newest API version whose rules this backend knows.
 pub(crate) const NEWEST: ApiVersion = ApiVersion(1, 51);
 /// The oldest one that it can work with.
@@ -38,227 +43,6 @@ type RequestBody = UnsyncBoxBody<Bytes, std::io::Error>;
 type Wired = Connection<TokioIo<Box<dyn wire::Wire>>, RequestBody>;
 /// A connection that has left HTTP.
 pub(crate) type Raw = TokioIo<hyper::upgrade::Upgraded>;
-
-/// `1.41`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ApiVersion(pub(crate) u32, pub(crate) u32);
-
-impl ApiVersion {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (major, minor) = text.trim().trim_start_matches('v').split_once('.')?;
-        Some(Self(major.parse().ok()?, minor.parse().ok()?))
-    }
-}
-
-impl std::fmt::Display for ApiVersion {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}.{}", self.0, self.1)
-    }
-}
-
-/// How long a call may take.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Class {
-    /// Looking at something.
-    Look,
-    /// Changing something.
-    Work,
-    /// Work that waits by itself for so long.
-    WorkAfter(Duration),
-    /// As long as it takes, while the engine answers pings.
-    Long,
-}
-
-/// The body of a request.
-pub(crate) enum Payload {
-    Empty,
-    Json(Vec<u8>),
-    Archive(Reader),
-}
-
-/// A request.
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    /// Percent-encoded path with its query, without the version.
-    pub(crate) path: String,
-    pub(crate) headers: Vec<(HeaderName, String)>,
-    pub(crate) payload: Payload,
-    pub(crate) class: Class,
-}
-
-impl Call {
-    pub(crate) fn new(method: Method, path: impl Into<String>, class: Class) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), payload: Payload::Empty, class }
-    }
-
-    pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self::new(Method::GET, path, Class::Look)
-    }
-
-    pub(crate) fn post(path: impl Into<String>) -> Self {
-        Self::new(Method::POST, path, Class::Work)
-    }
-
-    pub(crate) fn delete(path: impl Into<String>) -> Self {
-        Self::new(Method::DELETE, path, Class::Work)
-    }
-
-    pub(crate) const fn class(mut self, class: Class) -> Self {
-        self.class = class;
-        self
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
-        self.headers.push((HeaderName::from_static(name), value));
-        self
-    }
-
-    pub(crate) fn json(mut self, body: &impl serde::Serialize) -> Result<Self> {
-        let body =
-            serde_json::to_vec(body).map_err(|cause| error::local(format!("cannot write a request: {cause}")))?;
-        self.payload = Payload::Json(body);
-        Ok(self)
-    }
-
-    /// The call as messages name it: method and path, no query (it may hold build arguments).
-    pub(crate) fn name(&self) -> String {
-        format!("{} {}", self.method, self.path.split('?').next().unwrap_or_default())
-    }
-}
-
-/// A whole answer.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    call: String,
-}
-
-impl Answer {
-    /// The answer where it is a success, else the error that it stands for.
-    pub(crate) fn success(self) -> Result<Self> {
-        if self.status.is_success() || self.status == StatusCode::NOT_MODIFIED {
-            Ok(self)
-        } else {
-            Err(error::from_answer(self.status, &self.body))
-        }
-    }
-
-    /// A success, decoded.
-    pub(crate) fn decode<T: serde::de::DeserializeOwned>(self) -> Result<T> {
-        let answer = self.success()?;
-        serde_json::from_slice(&answer.body).map_err(|cause| error::unreadable(&answer.call, &cause))
-    }
-}
-
-/// An answer whose body is still coming.
-pub(crate) struct Streaming {
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: ByteStream,
-}
-
-/// The body of a streamed answer; the connection lives as long as it does.
-pub(crate) struct ByteStream {
-    body: Incoming,
-    call: String,
-    /// The connection, where no task of its own drives it. The engine sends each log line in a
-    /// chunk of its own: handing each from task to task costs more than all the rest.
-    connection: Option<Driven>,
-    /// What came after the bytes that were given out last.
-    last: Option<Result<()>>,
-    _sender: SendRequest<RequestBody>,
-    _permit: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-}
-
-/// A connection that whoever reads from it drives.
-type Driven = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// So much is given out at once where more is there already.
-const BULK: usize = 64 * 1024;
-
-impl ByteStream {
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        use hyper::body::Body as _;
-        loop {
-            return match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                None => Poll::Ready(None),
-                Some(Err(cause)) => Poll::Ready(Some(Err(error::broken(&self.call, &cause)))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(bytes) if bytes.is_empty() => continue,
-                    Ok(bytes) => Poll::Ready(Some(Ok(bytes))),
-                    Err(_) => continue,
-                },
-            };
-        }
-    }
-
-    /// As much as is there.
-    fn poll_bulk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        match self.last.take() {
-            Some(Ok(())) => return Poll::Ready(None),
-            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-            None => {}
-        }
-        let mut gathered = BytesMut::new();
-        while gathered.len() < BULK {
-            let mut piece = self.poll_piece(context);
-            if piece.is_pending()
-                && let Some(connection) = &mut self.connection
-            {
-                if connection.as_mut().poll(context).is_ready() {
-                    self.connection = None;
-                }
-                piece = self.poll_piece(context);
-            }
-            match piece {
-                Poll::Ready(Some(Ok(bytes))) if gathered.is_empty() && bytes.len() >= BULK => {
-                    return Poll::Ready(Some(Ok(bytes)));
-                }
-                Poll::Ready(Some(Ok(bytes))) => gathered.extend_from_slice(&bytes),
-                Poll::Ready(Some(Err(error))) if gathered.is_empty() => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) if gathered.is_empty() => return Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => {
-                    self.last = Some(Err(error));
-                    break;
-                }
-                Poll::Ready(None) => {
-                    self.last = Some(Ok(()));
-                    break;
-                }
-                Poll::Pending if gathered.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready(Some(Ok(gathered.freeze())))
-    }
-}
-
-/// Waits for something that comes over the connection.
-async fn drive<T>(connection: &mut Option<Driven>, work: impl Future<Output = T>) -> T {
-    let mut work = std::pin::pin!(work);
-    std::future::poll_fn(move |context| {
-        if let Poll::Ready(value) = work.as_mut().poll(context) {
-            return Poll::Ready(value);
-        }
-        if connection.as_mut().is_some_and(|connection| connection.as_mut().poll(context).is_ready()) {
-            *connection = None;
-        }
-        work.as_mut().poll(context)
-    })
-    .await
-}
-
-impl Stream for ByteStream {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.connection.is_some() || self.last.is_some() {
-            self.poll_bulk(context)
-        } else {
-            self.poll_piece(context)
-        }
-    }
-}
 
 /// The client. Cheap to clone.
 #[derive(Clone)]
@@ -366,7 +150,7 @@ impl Transport {
     }
 
     /// A call whose answer is read as it comes. An error answer is read and turned into an error.
-    pub(crate) async fn stream(&self, call: Call) -> Result<Streaming> {
+    pub(crate) async fn stream(&self, call: Call) -> Result<ByteStream> {
         let name = call.name();
         let permit = self.stream_permit();
         let (sender, response) = self.opening(call, &name, permit.is_some()).await?;
@@ -375,39 +159,22 @@ impl Transport {
             let body = body.collect().await.map_err(|cause| error::broken(&name, &cause))?.to_bytes();
             return Err(error::from_answer(parts.status, &body));
         }
-        let body = ByteStream { body, call: name, connection: None, last: None, _sender: sender, _permit: permit };
-        Ok(Streaming { headers: parts.headers, body })
+        Ok(ByteStream { body, call: name, _sender: sender, _permit: permit })
     }
 
-    /// As [`Self::stream`], for many small pieces: on a connection of its own, which is driven by
-    /// whoever reads.
-    pub(crate) async fn bulk(&self, call: Call) -> Result<Streaming> {
+    /// As [`Self::stream`], for very many small pieces: on a connection of its own. The call has no
+    /// body.
+    pub(crate) async fn plain(&self, call: Call) -> Result<PlainAnswer> {
         let name = call.name();
-        let request = self.request(call, &name)?;
-        let (mut sender, connection) = self.handshake().await?;
-        let mut connection: Option<Driven> = Some(Box::pin(async move {
-            if let Err(cause) = connection.await {
-                tracing::debug!(%cause, "a connection to the engine ended");
-            }
-        }));
+        let request = self.request(call, &name)?.map(drop);
+        let wire = self.connect().await?;
         let deadline = self.inner.deadlines.look;
-        let sending = async {
-            sender.ready().await?;
-            sender.send_request(request).await
+        let asking = async {
+            let answer = plain::ask(wire, &request).await.map_err(|cause| self.cut(&name, true, &cause))?;
+            self.learn(&answer.headers)?;
+            answer.success(&name).await
         };
-        let response = match tokio::time::timeout(deadline, drive(&mut connection, sending)).await {
-            Ok(response) => response.map_err(|cause| self.cut(&name, true, &cause))?,
-            Err(_) => return Err(error::stalled(&name, deadline)),
-        };
-        self.learn(response.headers())?;
-        let (parts, body) = response.into_parts();
-        if !parts.status.is_success() {
-            let body = drive(&mut connection, body.collect()).await;
-            let body = body.map_err(|cause| error::broken(&name, &cause))?.to_bytes();
-            return Err(error::from_answer(parts.status, &body));
-        }
-        let body = ByteStream { body, call: name, connection, last: None, _sender: sender, _permit: None };
-        Ok(Streaming { headers: parts.headers, body })
+        tokio::time::timeout(deadline, asking).await.unwrap_or_else(|_| Err(error::stalled(&name, deadline)))
     }
 
     /// A call that turns the connection into a raw stream.
@@ -549,13 +316,13 @@ impl Transport {
     }
 
     async fn handshake(&self) -> Result<(SendRequest<RequestBody>, Wired)> {
-        let opening = async {
-            let wire = self.inner.address.open().await?;
-            let handshake = http1::Builder::new().handshake(TokioIo::new(wire)).await;
-            handshake.map_err(std::io::Error::other)
-        };
+        let wire = TokioIo::new(self.connect().await?);
+        http1::Builder::new().handshake(wire).await.map_err(|cause| error::broken("a new connection", &cause))
+    }
+
+    async fn connect(&self) -> Result<Box<dyn wire::Wire>> {
         let limit = self.inner.deadlines.connect;
-        let opened = tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
+        let opened = tokio::time::timeout(limit, self.inner.address.open()).await.unwrap_or_else(|_| {
             let message = format!("no connection after {} s", limit.as_secs());
             Err(std::io::Error::new(std::io::ErrorKind::TimedOut, message))
         });
@@ -607,86 +374,5 @@ impl Transport {
         }
         self.inner.version.get_or_init(|| offered.min(NEWEST));
         Ok(())
-    }
-}
-
-/// A header's text.
-pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Percent-encodes one segment of a path or one value of a query.
-pub(crate) fn encode(text: &str) -> String {
-    encode_except(text, "")
-}
-
-/// Percent-encodes a path, leaving its slashes and colons (image names).
-pub(crate) fn encode_path(text: &str) -> String {
-    encode_except(text, "/:@")
-}
-
-fn encode_except(text: &str, also: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || also.as_bytes().contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
-/// Builds a query string.
-#[derive(Default)]
-pub(crate) struct Query(String);
-
-impl Query {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
-        self.0.push(if self.0.is_empty() { '?' } else { '&' });
-        self.0.push_str(key);
-        self.0.push('=');
-        self.0.push_str(&encode(value));
-        self
-    }
-
-    /// Only where there is a value.
-    pub(crate) fn maybe(self, key: &str, value: &str) -> Self {
-        if value.is_empty() { self } else { self.with(key, value) }
-    }
-
-    /// `1` where it holds.
-    pub(crate) fn flag(self, key: &str, value: bool) -> Self {
-        if value { self.with(key, "1") } else { self }
-    }
-}
-
-impl std::fmt::Display for Query {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_paths_and_queries_are_percent_encoded() {
-        assert_eq!(encode("a b/ü?&"), "a%20b%2F%C3%BC%3F%26");
-        assert_eq!(encode_path("host:5000/a b@sha256:1"), "host:5000/a%20b@sha256:1");
-        assert_eq!(Query::new().with("a", "x=y").maybe("b", "").flag("c", true).to_string(), "?a=x%3Dy&c=1");
-    }
-
-    #[test]
-    fn versions_compare_by_number() {
-        let of = |text| ApiVersion::parse(text);
-        assert!(of("1.9") < of("1.41"));
-        assert_eq!(of("v1.44"), Some(ApiVersion(1, 44)));
-        assert_eq!(of("x"), None);
     }
 }

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use compose_runtime::error::Result;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
@@ -59,8 +58,8 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: Stream<Item = Result<Bytes>> + Unpin> Stream for Watched<S> {
-    type Item = Result<Bytes>;
+impl<T, S: Stream<Item = Result<T>> + Unpin> Stream for Watched<S> {
+    type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {

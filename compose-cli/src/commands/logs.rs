@@ -176,7 +176,7 @@ async fn print(scene: &Scene, style: LogStyle, options: &LogOptions, chosen: &[&
     let mut streams = Vec::new();
     for (container, source) in chosen.iter().zip(&sources) {
         match scene.runtime.streams().logs(container.id.as_str(), &options).await {
-            Ok(items) => streams.push(Merging::new(items, *source, options.timestamps)),
+            Ok(items) => streams.push((items, *source)),
             // It vanished meanwhile, or its logging driver cannot be read; the others still count.
             Err(error) if chosen.len() > 1 || error.is_not_found() => {
                 writer.flush()?;
@@ -185,6 +185,11 @@ async fn print(scene: &Scene, style: LogStyle, options: &LogOptions, chosen: &[&
             Err(error) => return Err(error.into()),
         }
     }
+    let ahead = (AHEAD / streams.len().max(1)).max(2);
+    let mut streams: Vec<Merging> = streams
+        .into_iter()
+        .map(|(items, source)| Merging::new(read_ahead(items, ahead), source, options.timestamps))
+        .collect();
     let mut heads: BTreeSet<(Moment, usize)> = BTreeSet::new();
     for (index, stream) in streams.iter_mut().enumerate() {
         if let Some(moment) = stream.advance().await? {
@@ -216,6 +221,23 @@ async fn print(scene: &Scene, style: LogStyle, options: &LogOptions, chosen: &[&
     }
     writer.flush()?;
     Ok(())
+}
+
+/// Pieces of all streams together that are read before they are wanted.
+const AHEAD: usize = 512;
+
+/// Reads a log before it is wanted: while the merge waits for one container, the engine goes on with
+/// the others.
+fn read_ahead(mut items: Items<LogChunk>, pieces: usize) -> Items<LogChunk> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(pieces);
+    tokio::spawn(async move {
+        while let Some(item) = items.next().await {
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    });
+    Box::pin(futures_util::stream::poll_fn(move |context| receiver.poll_recv(context)))
 }
 
 fn eprint_note(scene: &Scene, container: &Container, error: &compose_runtime::RuntimeError) {
