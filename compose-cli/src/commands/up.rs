@@ -258,7 +258,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     if changed.interrupted {
         return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
     }
-    if let Some(watching) = &watching {
+    if let Some(watching) = &mut watching {
         scene.lock = None;
         watching.initial_sync(context, &mut scene, None).await?;
         watching.say(context, "Watch enabled")?;
@@ -297,7 +297,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                 }
             },
             batch = batch => {
-                let Some(watching) = &watching else { continue };
+                let Some(watching) = &mut watching else { continue };
                 if watching.act(context, &mut scene, batch?, &mut interrupts, &mut attached).await? {
                     return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
                 }
@@ -315,7 +315,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                     }
                 }
                 Choice::Watch => match Watching::begin(context, &scene.project, options.clone()) {
-                    Ok(begun) => {
+                    Ok(mut begun) => {
                         scene.lock = None;
                         begun.initial_sync(context, &mut scene, None).await?;
                         begun.say(context, "Watch enabled")?;

@@ -3,11 +3,12 @@
 //! A loop around what every command does: observe, plan, carry out. Only the copying of files is
 //! its own.
 
+mod retry;
 mod rules;
 mod sources;
 mod sync;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use crate::change::{Manner, Watcher, carry_out};
 use crate::context::{Context, Scene, Wanted};
 use crate::signals::Interrupts;
+use retry::Failed;
 use rules::{Files, Rule, Work};
 use sources::{Changes, Sources};
 
@@ -64,6 +66,7 @@ pub(crate) struct Watching {
     noticed: Option<(Instant, Instant)>,
     /// What has changed so far waits for a longer pause.
     patient: bool,
+    failed: Failed,
 }
 
 impl Watching {
@@ -81,7 +84,8 @@ impl Watching {
         roots.dedup();
         let for_skip = rules.clone();
         let sources = Sources::watch(roots, Box::new(move |directory| rules::skip(&for_skip, directory)))?;
-        Ok(Self { rules, sources, options, changes: Changes::default(), noticed: None, patient: false })
+        let (changes, failed) = (Changes::default(), Failed::default());
+        Ok(Self { rules, sources, options, changes, noticed: None, patient: false, failed })
     }
 
     /// Says that it begins to act.
@@ -91,7 +95,7 @@ impl Watching {
 
     /// Copies what rules with `initial_sync` want in the containers from the beginning.
     pub(crate) async fn initial_sync(
-        &self,
+        &mut self,
         context: &Context<'_>,
         scene: &mut Scene,
         only: Option<&[ServiceName]>,
@@ -108,19 +112,29 @@ impl Watching {
         }
         scene.look_again(Wanted::CONTAINERS).await?;
         for (service, files) in &files {
-            self.copy(context, scene, service, files).await;
+            if let Err(error) = copy(scene, service, files).await {
+                let written = files.copy.values().cloned().collect();
+                self.keep(context, service, &Changes { written, ..Changes::default() }, &error);
+            }
         }
         Ok(())
+    }
+
+    /// Tells of a failure, and tries again later.
+    fn keep(&mut self, context: &Context<'_>, service: &ServiceName, changes: &Changes, error: &anyhow::Error) {
+        let message = format!("{error:#}");
+        if self.failed.keep(service, changes, &message, Instant::now()) {
+            context.output.warning(&format!("Error handling changed files: {message}; it is tried again"));
+        }
     }
 
     /// Waits for changes that mean something, and for the pause after them. Nothing is lost if
     /// this is dropped.
     pub(crate) async fn batch(&mut self) -> anyhow::Result<Batch> {
         loop {
-            let due = self.noticed.map(|(first, last)| {
-                let quiet = if self.patient { LONG_QUIET } else { QUIET };
-                (last + quiet).min(first + LONGEST)
-            });
+            let quiet = if self.patient { LONG_QUIET } else { QUIET };
+            let due = self.noticed.map(|(first, last)| (last + quiet).min(first + LONGEST));
+            let due = [due, self.failed.due()].into_iter().flatten().min();
             let pause = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -137,47 +151,55 @@ impl Watching {
                 }
             }
             self.changes.extend(self.sources.look()?);
-            let work = rules::work(&self.rules, &self.changes);
+            let mut work = rules::work(&self.rules, &self.changes, None);
+            for (service, changes) in self.failed.with(&self.changes) {
+                work.replace(rules::work(&self.rules, &changes, Some(service)));
+            }
             if !work.is_empty() && !work.is_light() && !self.patient {
                 self.patient = true;
                 continue;
             }
             self.patient = false;
             self.noticed = None;
-            self.changes = Changes::default();
+            let changes = std::mem::take(&mut self.changes);
             if !work.is_empty() {
-                return Ok(Batch(work));
+                return Ok(Batch { work, changes });
             }
         }
     }
 
-    /// Does what a batch asks for. Whether a signal cut it short. What goes wrong is told; the
-    /// watch goes on.
+    /// Does what a batch asks for. Whether a signal cut it short. What goes wrong is told and tried
+    /// again; not so a build, or a command that says no: those fail by what is in the files.
     pub(crate) async fn act(
-        &self,
+        &mut self,
         context: &Context<'_>,
         scene: &mut Scene,
         batch: Batch,
         interrupts: &mut Interrupts,
         watcher: &mut dyn Watcher,
     ) -> anyhow::Result<bool> {
-        let result = self.act_on(context, scene, batch.0, interrupts, watcher).await;
+        let Batch { mut work, changes } = batch;
+        let result = self.act_on(context, scene, &mut work, &changes, interrupts, watcher).await;
         scene.lock = None;
         match result {
             Ok(interrupted) => Ok(interrupted),
             Err(error) if error.downcast_ref::<std::io::Error>().is_some() => Err(error),
             Err(error) => {
-                context.output.warning(&format!("Error handling changed files: {error:#}"));
+                // What is left of the work had no turn.
+                for service in work.services(&self.rules) {
+                    self.keep(context, &service, &changes, &error);
+                }
                 Ok(false)
             }
         }
     }
 
     async fn act_on(
-        &self,
+        &mut self,
         context: &Context<'_>,
         scene: &mut Scene,
-        mut work: Work,
+        work: &mut Work,
+        changes: &Changes,
         interrupts: &mut Interrupts,
         watcher: &mut dyn Watcher,
     ) -> anyhow::Result<bool> {
@@ -187,24 +209,37 @@ impl Watching {
                 "Large batch of file changes detected. If you just switched branches, this is expected.",
             )?;
         }
+        let services = work.services(&self.rules);
         if !work.rebuild.is_empty() {
-            let services: Vec<ServiceName> = work.rebuild.iter().cloned().collect();
-            if self.rebuild(context, scene, &services, interrupts, watcher).await? {
-                return Ok(true);
+            let rebuilt: Vec<ServiceName> = std::mem::take(&mut work.rebuild).into_iter().collect();
+            match self.rebuild(context, scene, &rebuilt, interrupts, watcher).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {
+                    self.initial_sync(context, scene, Some(&rebuilt)).await?;
+                    // They have just been started.
+                    work.restart.retain(|service| !rebuilt.contains(service));
+                }
+                Err(error) if error.downcast_ref::<std::io::Error>().is_some() => return Err(error),
+                // The other services do not have to wait for a file that is right.
+                Err(error) => context.output.warning(&format!("Error handling changed files: {error:#}")),
             }
-            self.initial_sync(context, scene, Some(&services)).await?;
-            // They have just been started.
-            work.restart.retain(|service| !work.rebuild.contains(service));
         }
         if !work.sync.is_empty() {
             scene.look_again(Wanted::CONTAINERS).await?;
         }
-        for (service, files) in &work.sync {
+        let mut failed = BTreeSet::new();
+        for (service, files) in std::mem::take(&mut work.sync) {
             let count = files.count();
             self.say(context, &format!("Syncing service {:?} after {count} changes were detected", service.as_str()))?;
-            tokio::select! {
-                () = self.copy(context, scene, service, files) => {}
+            let copied = tokio::select! {
+                copied = copy(scene, &service, &files) => copied,
                 _ = interrupts.next() => return Ok(true),
+            };
+            if let Err(error) = copied {
+                self.keep(context, &service, changes, &error);
+                // Without the files there is nothing to restart for.
+                work.leave(&self.rules, &service);
+                failed.insert(service);
             }
         }
         if !work.restart.is_empty() {
@@ -215,16 +250,23 @@ impl Watching {
             if carry_out(context, scene, intent, &manner, interrupts, watcher).await?.interrupted {
                 return Ok(true);
             }
+            work.restart.clear();
             self.say(context, &format!("service(s) {} restarted", listed(&services)))?;
         }
         if !work.execute.is_empty() {
             scene.look_again(Wanted::CONTAINERS).await?;
         }
-        for rule in work.execute.iter().filter_map(|index| self.rules.get(*index)) {
-            tokio::select! {
-                result = self.execute(context, scene, rule) => result?,
-                _ = interrupts.next() => return Ok(true),
+        while let Some(index) = work.execute.first().copied() {
+            if let Some(rule) = self.rules.get(index) {
+                tokio::select! {
+                    result = self.execute(context, scene, rule) => result?,
+                    _ = interrupts.next() => return Ok(true),
+                }
             }
+            work.execute.remove(&index);
+        }
+        for service in services.iter().filter(|service| !failed.contains(*service)) {
+            self.failed.done(service);
         }
         Ok(false)
     }
@@ -287,19 +329,6 @@ impl Watching {
         Ok(false)
     }
 
-    /// Copies files into every replica. What goes wrong is told.
-    async fn copy(&self, context: &Context<'_>, scene: &Scene, service: &ServiceName, files: &Files) {
-        let runtime = scene.runtime.as_ref();
-        let containers = replicas(&scene.observed, service);
-        let copying = futures_util::stream::iter(containers)
-            .map(|container| sync::into_container(runtime, container, files))
-            .buffer_unordered(AT_ONCE);
-        let results: Vec<anyhow::Result<()>> = copying.collect().await;
-        for error in results.into_iter().filter_map(Result::err) {
-            context.output.warning(&format!("Error handling changed files: {error:#}"));
-        }
-    }
-
     /// Executes the command of a rule in every replica that runs.
     async fn execute(&self, context: &Context<'_>, scene: &Scene, rule: &Rule) -> anyhow::Result<()> {
         let Some(hook) = &rule.hook else { return Ok(()) };
@@ -339,7 +368,20 @@ impl Watching {
 
 /// Changes that mean something.
 #[derive(Debug)]
-pub(crate) struct Batch(Work);
+pub(crate) struct Batch {
+    work: Work,
+    changes: Changes,
+}
+
+/// Copies files into every replica.
+async fn copy(scene: &Scene, service: &ServiceName, files: &Files) -> anyhow::Result<()> {
+    let runtime = scene.runtime.as_ref();
+    let copying = futures_util::stream::iter(replicas(&scene.observed, service))
+        .map(|container| sync::into_container(runtime, container, files))
+        .buffer_unordered(AT_ONCE);
+    let results: Vec<anyhow::Result<()>> = copying.collect().await;
+    results.into_iter().collect()
+}
 
 /// Containers of a service that files go into.
 fn replicas<'a>(observed: &'a Observed, service: &'a ServiceName) -> impl Iterator<Item = &'a Container> {

@@ -228,6 +228,26 @@ impl Work {
         self.rebuild.is_empty() && self.sync.is_empty() && self.restart.is_empty() && self.execute.is_empty()
     }
 
+    /// Services that there is something to do for.
+    pub(crate) fn services(&self, rules: &[Rule]) -> BTreeSet<ServiceName> {
+        let execute = self.execute.iter().filter_map(|index| rules.get(*index)).map(|rule| &rule.service);
+        self.rebuild.iter().chain(self.sync.keys()).chain(&self.restart).chain(execute).cloned().collect()
+    }
+
+    /// Leaves out the restart and the commands of a service.
+    pub(crate) fn leave(&mut self, rules: &[Rule], service: &ServiceName) {
+        self.restart.remove(service);
+        self.execute.retain(|index| rules.get(*index).is_some_and(|rule| rule.service != *service));
+    }
+
+    /// Puts the work of a service in the place of what there is for it.
+    pub(crate) fn replace(&mut self, mut service: Self) {
+        self.rebuild.append(&mut service.rebuild);
+        self.sync.append(&mut service.sync);
+        self.restart.append(&mut service.restart);
+        self.execute.append(&mut service.execute);
+    }
+
     /// Whether it is done in no time and disturbs nothing, so that it need not wait for more
     /// changes that may be on their way.
     pub(crate) fn is_light(&self) -> bool {
@@ -235,10 +255,11 @@ impl Work {
     }
 }
 
-/// What the rules make of changes.
-pub(crate) fn work(rules: &[Rule], changes: &Changes) -> Work {
+/// What the rules make of changes; only the rules of one service, where one is named.
+pub(crate) fn work(rules: &[Rule], changes: &Changes, only: Option<&ServiceName>) -> Work {
     let mut work = Work::default();
-    for (index, rule) in rules.iter().enumerate() {
+    let concerned = |rule: &Rule| only.is_none_or(|only| *only == rule.service);
+    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| concerned(rule)) {
         let removed = changes.removed.iter().map(|path| (path, false));
         let written = changes.written.iter().map(|path| (path, true));
         for (path, there) in removed.chain(written) {

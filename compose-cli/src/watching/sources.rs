@@ -15,8 +15,10 @@ use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Files that were written this long before a look may be written again without a new time.
-const GRANULARITY: i128 = 2_000_000_000;
+/// A file that is written twice within this many nanoseconds may have the same time both times:
+/// clocks of file systems tick, some of them in whole seconds.
+const TICK: i128 = 20_000_000;
+const COARSE_TICK: i128 = 2_000_000_000;
 
 /// Paths that changed since the last look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,27 +57,39 @@ enum Signal {
 }
 
 /// How a file was when it was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 struct Stamp {
     directory: bool,
     inode: u64,
     mode: u32,
     size: u64,
-    modified: i128,
+    /// The time of the last change, which no program can set.
+    changed: i128,
+    /// The look came so long after that time that any later change has another one.
+    settled: bool,
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
+    /// From what a look that began at `looked` found.
+    fn of(metadata: &Metadata, looked: i128) -> Self {
         let directory = metadata.is_dir();
-        // A directory's own time and size change with its entries, which are told by themselves.
-        let modified = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+        let changed = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+        let tick = if changed % 1_000_000 == 0 { COARSE_TICK } else { TICK };
         Self {
             directory,
             inode: metadata.ino(),
             mode: metadata.mode(),
+            // A directory's own time and size change with its entries, which are told by themselves.
             size: if directory { 0 } else { metadata.size() },
-            modified: if directory { 0 } else { modified },
+            changed: if directory { 0 } else { changed },
+            settled: directory || changed + tick < looked,
         }
+    }
+
+    /// Whether nothing can have happened to the file between two looks.
+    fn is_same(&self, later: &Self) -> bool {
+        let key = |stamp: &Self| (stamp.directory, stamp.inode, stamp.mode, stamp.size, stamp.changed);
+        self.settled && key(self) == key(later)
     }
 }
 
@@ -166,10 +180,10 @@ impl Sources {
     pub(crate) fn look(&mut self) -> anyhow::Result<Changes> {
         let mut changes = Changes::default();
         let (dirty, gone) = (std::mem::take(&mut self.dirty), std::mem::take(&mut self.gone));
+        self.looked = now();
         if std::mem::take(&mut self.lost) {
             self.look_everywhere(&mut changes)?;
         }
-        self.looked = now();
         // What has left goes first: a directory under a new name keeps the system's watch.
         let mut there = Vec::new();
         for path in dirty {
@@ -193,18 +207,16 @@ impl Sources {
             if !self.is_below_a_root(&path) || (metadata.is_dir() && (self.skip)(&path)) {
                 continue;
             }
-            if metadata.is_dir() {
-                match self.entries.get(&path) {
-                    Some(known) if *known == Stamp::of(&metadata) => {}
-                    Some(_) => {
-                        self.entries.insert(path.clone(), Stamp::of(&metadata));
-                        changes.written.insert(path);
-                    }
-                    None => self.enter(&path, &metadata, &mut changes)?,
+            let stamp = Stamp::of(&metadata, self.looked);
+            match self.entries.get(&path) {
+                // A late notice of what was seen already; acting on it again would restart, or
+                // execute, twice.
+                Some(known) if known.is_same(&stamp) => {}
+                None if stamp.directory => self.enter(&path, &metadata, &mut changes)?,
+                _ => {
+                    self.entries.insert(path.clone(), stamp);
+                    changes.written.insert(path);
                 }
-            } else {
-                self.entries.insert(path.clone(), Stamp::of(&metadata));
-                changes.written.insert(path);
             }
         }
         self.enter_roots(&mut changes)?;
@@ -245,7 +257,7 @@ impl Sources {
 
     /// Takes up a path with everything below it; what was not known is written.
     fn enter(&mut self, path: &Path, metadata: &Metadata, changes: &mut Changes) -> anyhow::Result<()> {
-        let mut open = vec![(path.to_owned(), Stamp::of(metadata))];
+        let mut open = vec![(path.to_owned(), Stamp::of(metadata, self.looked))];
         while let Some((path, stamp)) = open.pop() {
             if stamp.directory {
                 if (self.skip)(&path) {
@@ -255,11 +267,11 @@ impl Sources {
                 self.watch_directory(&path)?;
                 for entry in fs::read_dir(&path).into_iter().flatten().flatten() {
                     if let Ok(metadata) = entry.metadata() {
-                        open.push((entry.path(), Stamp::of(&metadata)));
+                        open.push((entry.path(), Stamp::of(&metadata, self.looked)));
                     }
                 }
             }
-            if self.entries.insert(path.clone(), stamp) != Some(stamp) {
+            if self.entries.insert(path.clone(), stamp).is_none_or(|known| !known.is_same(&stamp)) {
                 changes.written.insert(path);
             }
         }
@@ -322,7 +334,6 @@ impl Sources {
 
     /// Compares everything with the index.
     fn look_everywhere(&mut self, changes: &mut Changes) -> anyhow::Result<()> {
-        let recent = self.looked - GRANULARITY;
         let before = std::mem::take(&mut self.entries);
         // A directory of the same name may be another one: every watch is set anew.
         self.watched.clear();
@@ -330,7 +341,7 @@ impl Sources {
         self.enter_roots(&mut all)?;
         for path in all.written {
             let same = match (self.entries.get(&path), before.get(&path)) {
-                (Some(now), Some(then)) => now == then && now.modified < recent,
+                (Some(now), Some(then)) => then.is_same(now),
                 _ => false,
             };
             if !same {

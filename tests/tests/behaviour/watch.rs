@@ -9,6 +9,7 @@ crate::cases!(Builds:
     changes_are_copied_into_every_replica_and_removed_again,
     a_burst_of_five_thousand_changes_arrives_whole,
     containers_are_restarted_told_and_rebuilt_as_the_rules_say,
+    a_sync_that_fails_is_tried_again,
     up_watches_while_attached_and_follows_rebuilt_containers,
     without_rules_nothing_is_started,
 );
@@ -129,6 +130,22 @@ fn containers_are_restarted_told_and_rebuilt_as_the_rules_say(engine: &Engine) -
     })?;
     settles(&project, "built", &["cat", "/file"], "4")?;
     ensure_eq!(project.only("web")?.id, web.id, "a service that was not rebuilt");
+    end(running)
+}
+
+fn a_sync_that_fails_is_tried_again(engine: &Engine) -> CaseResult {
+    let text = REPLICAS
+        .replace("scale: 2", "scale: 1")
+        .replace(", initial_sync: true", "")
+        .replace("command: sleep 1000", "command: sh -c 'echo in the way > /app; sleep 1000'");
+    let project = Project::with(engine, &text)?;
+    project.write("src/before", "")?;
+    let running = watching(&project, &["watch"])?;
+    settles(&project, "web", &["cat", "/app"], "in the way")?;
+    project.write("src/file", "1")?;
+    running.says("it is tried again", LIMIT)?;
+    project.compose(&["exec", "-T", "web", "rm", "/app"])?.ok()?;
+    settles(&project, "web", &["cat", "/app/file"], "1")?;
     end(running)
 }
 

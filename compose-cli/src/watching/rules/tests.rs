@@ -36,7 +36,7 @@ fn changes(paths: &[&str]) -> Changes {
 }
 
 fn shown(rules: &[Rule], paths: &[&str]) -> String {
-    let work = work(rules, &changes(paths));
+    let work = work(rules, &changes(paths), None);
     let mut out = String::new();
     for (service, files) in &work.sync {
         for path in &files.remove {
