@@ -8,12 +8,14 @@ mod bare;
 mod bombs;
 mod containerd;
 mod lifecycle;
+mod logs;
 mod planner;
 mod projects;
 mod reading;
 mod sample;
 mod soak;
 mod table;
+mod watch;
 
 use crate::engines::{Engine, StopAtEnd};
 use crate::{packages, reference, shell};
@@ -62,6 +64,8 @@ const SECTIONS: &[Section] = &[
     Section { name: "planner", needs: Needs::Nothing, run: planner::rows },
     Section { name: "lifecycle", needs: Needs::Docker, run: lifecycle::rows },
     Section { name: "chains", needs: Needs::Docker, run: lifecycle::chains },
+    Section { name: "logs", needs: Needs::Docker, run: logs::rows },
+    Section { name: "watch", needs: Needs::Docker, run: watch::rows },
     Section { name: "containerd", needs: Needs::Containerd, run: containerd::lifecycle },
     Section { name: "supervisor", needs: Needs::Containerd, run: containerd::supervisor },
 ];
@@ -148,6 +152,11 @@ impl Bench {
 
     /// One run of a program on a project.
     fn sample(&self, program: &Path, project: &str, file: Option<&Path>, arguments: &[&str]) -> Result<Sample> {
+        sample::take(&self.command(program, project, file, arguments), &self.folder)
+    }
+
+    /// A program on a project.
+    fn command(&self, program: &Path, project: &str, file: Option<&Path>, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         if let Some(file) = file {
             command.args(["-p", project, "-f"]).arg(file);
@@ -156,6 +165,6 @@ impl Bench {
         if let Some(engine) = self.engine {
             command.env("DOCKER_HOST", format!("unix://{}", engine.socket().display()));
         }
-        sample::take(&command, &self.folder)
+        command
     }
 }

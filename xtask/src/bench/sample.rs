@@ -1,4 +1,4 @@
-//! One run of a program: how long, how much memory at most.
+//! One run of a program: how long, how much memory at most, how much work of processors.
 //!
 //! The kernel adds up the children of a process, so each run gets a parent of its own: this
 //! program again, as the job `sample`, which runs one child and writes down what it cost.
@@ -6,6 +6,7 @@
 use crate::shell;
 use anyhow::{Context, Result, bail};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
@@ -18,6 +19,8 @@ pub(crate) struct Sample {
     pub(crate) time: Duration,
     /// Most memory it had resident, in KiB.
     pub(crate) memory: u64,
+    /// What processors worked for it, in the program and in the kernel.
+    pub(crate) processor: Duration,
 }
 
 /// Runs the command, which has to succeed.
@@ -62,14 +65,16 @@ pub(crate) fn job(arguments: &[String]) -> Result<ExitCode> {
     let start = Instant::now();
     let status = Command::new(program).args(rest).status().with_context(|| format!("cannot run {program}"))?;
     let time = start.elapsed();
-    let memory = getrusage(UsageWho::RUSAGE_CHILDREN).context("the kernel does not tell what children use")?.max_rss();
-    fs::write(note, format!("{} {memory}", time.as_nanos()))?;
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("the kernel does not tell what children use")?;
+    let processor = (usage.user_time() + usage.system_time()).num_microseconds();
+    fs::write(note, format!("{} {} {processor}", time.as_nanos(), usage.max_rss()))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn parse(text: &str) -> Option<Sample> {
-    let (time, memory) = text.trim().split_once(' ')?;
-    Some(Sample { time: Duration::from_nanos(time.parse().ok()?), memory: memory.parse().ok()? })
+    let mut numbers = text.split_whitespace().map(str::parse::<u64>);
+    let mut next = || numbers.next()?.ok();
+    Some(Sample { time: Duration::from_nanos(next()?), memory: next()?, processor: Duration::from_micros(next()?) })
 }
 
 /// The one in the middle.
@@ -91,8 +96,9 @@ mod tests {
 
     #[test]
     fn a_note_is_read_back() {
-        let sample = parse("1500000 2048").unwrap();
+        let sample = parse("1500000 2048 70").unwrap();
         assert_eq!((sample.time, sample.memory), (Duration::from_micros(1500), 2048));
+        assert_eq!(sample.processor, Duration::from_micros(70));
         assert!(parse("").is_none());
     }
 }

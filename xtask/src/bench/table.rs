@@ -12,6 +12,8 @@ pub(crate) enum Aim {
     OfReference(f64),
     /// At most so much of the reference's memory.
     Memory(f64),
+    /// At most so much of the reference's work of processors.
+    Processor(f64),
 }
 
 /// One line of the table.
@@ -61,6 +63,9 @@ impl Row {
         let of_reference = reference.map(|reference| ratio(ours, reference));
         let memories = (memory(&self.ours), memory(&self.reference));
         let of_memory = (memories.0 > 0 && memories.1 > 0).then(|| memories.0 as f64 / memories.1 as f64);
+        let processor = |samples: &[Sample]| median(samples.iter().map(|sample| sample.processor));
+        let processors = (processor(&self.ours), processor(&self.reference));
+        let of_processor = (!processors.1.is_zero()).then(|| ratio(processors.0, processors.1));
         let aims: Vec<String> = self
             .aims
             .iter()
@@ -69,8 +74,16 @@ impl Row {
                     Aim::OfBare(limit) => ("bare", of_bare?, *limit),
                     Aim::OfReference(limit) => ("reference", of_reference?, *limit),
                     Aim::Memory(limit) => ("memory", of_memory?, *limit),
+                    Aim::Processor(limit) => ("processor", of_processor?, *limit),
                 };
-                Some(format!("{name} <= {limit:.2} {}", if value <= limit { "holds" } else { "MISSED" }))
+                let verdict = if value <= limit { "holds" } else { "MISSED" };
+                Some(match aim {
+                    Aim::Processor(_) => {
+                        let [ours, reference] = [processors.0, processors.1].map(|time| time.as_secs_f64());
+                        format!("{name} {ours:.2} s / {reference:.2} s = {value:.2} <= {limit:.2} {verdict}")
+                    }
+                    _ => format!("{name} <= {limit:.2} {verdict}"),
+                })
             })
             .collect();
         let memory = match of_memory {
@@ -110,15 +123,21 @@ mod tests {
 
     #[test]
     fn a_row_shows_medians_ratios_and_whether_aims_hold() {
-        let sample = |time, memory| Sample { time: Duration::from_millis(time), memory };
-        let mut row = Row::new("up", &[Aim::OfBare(1.1), Aim::OfReference(0.2), Aim::Memory(0.5)]);
+        let sample = |time, memory| Sample {
+            time: Duration::from_millis(time),
+            memory,
+            processor: Duration::from_millis(time * 2),
+        };
+        let aims = [Aim::OfBare(1.1), Aim::OfReference(0.2), Aim::Memory(0.5), Aim::Processor(0.6)];
+        let mut row = Row::new("up", &aims);
         row.ours = vec![sample(100, 10_240), sample(110, 10_240), sample(900, 10_240)];
         row.bare = vec![Duration::from_millis(105)];
         row.reference = vec![sample(220, 51_200)];
         let text = row.text();
         assert_eq!(
             text.split_whitespace().collect::<Vec<_>>().join(" "),
-            "up 110.0 ms 105.0 ms 220.0 ms 1.05x 0.50x 10.0 / 50.0 bare <= 1.10 holds, reference <= 0.20 MISSED, memory <= 0.50 holds"
+            "up 110.0 ms 105.0 ms 220.0 ms 1.05x 0.50x 10.0 / 50.0 bare <= 1.10 holds, reference <= 0.20 MISSED, memory <= 0.50 holds, \
+             processor 0.22 s / 0.44 s = 0.50 <= 0.60 holds"
         );
     }
 }
