@@ -86,6 +86,26 @@ pub(crate) fn view(container: &Container, now: i64, truncate: bool) -> Value {
     })
 }
 
+/// A view as `--format raw` prints it, for scripts of old.
+pub(crate) fn raw(view: &Value) -> String {
+    let fields = [
+        ("container_id", "ID"),
+        ("image", "Image"),
+        ("command", "Command"),
+        ("created_at", "CreatedAt"),
+        ("state", "State"),
+        ("status", "Status"),
+        ("names", "Names"),
+        ("labels", "Labels"),
+        ("ports", "Ports"),
+    ];
+    let lines = fields.into_iter().map(|(title, field)| {
+        let value = view.get(field).and_then(Value::as_str).unwrap_or_default();
+        format!("{title}:{}{value}\n", if value.is_empty() { "" } else { " " })
+    });
+    lines.chain(["\n".to_owned()]).collect()
+}
+
 /// The command in quotes, at most 20 characters of it.
 pub(crate) fn command(container: &Container, truncate: bool) -> String {
     let command = if truncate { ellipsis(&container.command, 20) } else { container.command.clone() };
@@ -146,6 +166,17 @@ fn order(port: &PublishedPort) -> (u16, &str, u16, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raw_views_have_a_line_for_each_field_and_no_blank_where_there_is_nothing() {
+        let view = json!({
+            "ID": "0123456789ab", "Image": "busybox", "Command": "\"sleep 1\"", "CreatedAt": "2026", "State": "running",
+            "Status": "Up", "Names": "shop-web-1", "Labels": "a=b", "Ports": "",
+        });
+        let expected = "container_id: 0123456789ab\nimage: busybox\ncommand: \"sleep 1\"\ncreated_at: 2026\n\
+                        state: running\nstatus: Up\nnames: shop-web-1\nlabels: a=b\nports:\n\n";
+        assert_eq!(raw(&view), expected);
+    }
 
     #[test]
     fn ports_of_the_same_number_are_joined_to_ranges() {

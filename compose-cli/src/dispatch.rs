@@ -57,13 +57,10 @@ pub(crate) fn dispatch(
         Verb::Why(arguments) => block_on(commands::why::run(context, &arguments))?,
         Verb::Cp(arguments) => block_on(commands::cp::run(context, &arguments))?,
         Verb::Alpha { command: AlphaVerb::Viz(arguments) } => commands::viz::run(context, &arguments),
-        Verb::Alpha { command: AlphaVerb::Generate(_) } => not_yet("alpha generate"),
+        Verb::Alpha { command: AlphaVerb::Generate(arguments) } => {
+            block_on(commands::generate::run(context, &arguments))?
+        }
         Verb::Watch(arguments) => block_on(commands::watch::run(context, &arguments))?,
         Verb::Publish(arguments) => commands::publish::run(context, &arguments),
     }
-}
-
-/// Says plainly that a command of the reference is missing.
-fn not_yet(name: &str) -> anyhow::Result<ExitStatus> {
-    anyhow::bail!("`{name}` is not supported yet; nothing was done")
 }

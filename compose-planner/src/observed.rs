@@ -186,6 +186,23 @@ pub struct Detail {
     pub limits: Option<BTreeMap<String, String>>,
     /// Its places in networks.
     pub endpoints: BTreeMap<NetworkName, Endpoint>,
+    /// What else it was made with, by the attribute's name in Compose files (`healthcheck.test`);
+    /// what equals the engine's own default is absent. Backends may leave it empty.
+    pub further: BTreeMap<String, Further>,
+}
+
+/// In [`Detail::further`]: targets of mounts that the container cannot write.
+pub const READ_ONLY: &str = "read-only mounts";
+
+/// A value of an attribute that is only read to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Further {
+    Flag(bool),
+    Number(i64),
+    Text(String),
+    List(Vec<String>),
+    Mapping(BTreeMap<String, String>),
 }
 
 /// A container's place in a network, as it was asked for.

@@ -17,7 +17,7 @@ use crate::create_body::{self, Defaults};
 use crate::endpoint::Endpoint;
 use crate::reference::Reference;
 use crate::transport::{Answer, Call, Class, Query, Transport, encode, encode_path};
-use crate::{doubles, error, observe};
+use crate::{doubles, error, further, observe};
 
 /// The engine's containers.
 pub(crate) struct DockerContainers {
@@ -73,6 +73,7 @@ pub(crate) struct Inspected {
     config: InspectedConfig,
     host_config: InspectedHostConfig,
     network_settings: InspectedNetworks,
+    mounts: Option<Vec<further::Mount>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -102,7 +103,7 @@ struct Probe {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct InspectedConfig {
+pub(crate) struct InspectedConfig {
     env: Option<Vec<String>>,
     cmd: Option<Vec<String>>,
     entrypoint: Option<Vec<String>>,
@@ -110,18 +111,20 @@ struct InspectedConfig {
     user: String,
     working_dir: String,
     tty: bool,
-    stop_timeout: Option<i64>,
-    healthcheck: Option<InspectedCheck>,
+    pub(crate) stop_timeout: Option<i64>,
+    pub(crate) healthcheck: Option<InspectedCheck>,
+    pub(crate) stop_signal: String,
+    pub(crate) open_stdin: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct InspectedCheck {
-    test: Option<Vec<String>>,
-    interval: u64,
-    timeout: u64,
-    start_period: u64,
-    retries: u32,
+pub(crate) struct InspectedCheck {
+    pub(crate) test: Option<Vec<String>>,
+    pub(crate) interval: u64,
+    pub(crate) timeout: u64,
+    pub(crate) start_period: u64,
+    pub(crate) retries: u32,
 }
 
 impl InspectedCheck {
@@ -151,6 +154,8 @@ struct InspectedHostConfig {
     memory_reservation: i64,
     memory_swap: i64,
     pids_limit: Option<i64>,
+    #[serde(flatten)]
+    further: further::HostConfig,
 }
 
 impl InspectedHostConfig {
@@ -232,7 +237,9 @@ impl Inspected {
             };
             (NetworkName::new(name), endpoint)
         });
+        let further = further::attributes(&self.config, &self.host_config.further, self.mounts.as_deref());
         Detail {
+            further,
             limits: Some(self.host_config.limits()),
             endpoints: endpoints.collect(),
             hostname: self.config.hostname,

@@ -17,6 +17,7 @@ mod doubles;
 pub mod endpoint;
 mod error;
 mod frames;
+mod further;
 mod images;
 mod log_stream;
 mod networks;

@@ -75,7 +75,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         let (repository, tag) = split_reference(container.image.as_str());
         let created = image.created.parse::<jiff::Timestamp>().ok();
         if arguments.format == "json" {
-            objects.push(json!({
+            let mut object = json!({
                 "ID": container.image_id.as_str(),
                 "ContainerName": container.name.as_str(),
                 "Repository": repository,
@@ -83,8 +83,11 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                 "Platform": image.platform,
                 "Size": image.size,
                 "Created": image.created,
-                "LastTagTime": image.last_tagged,
-            }));
+            });
+            if !image.last_tagged.is_empty() {
+                object["LastTagTime"] = image.last_tagged.as_str().into();
+            }
+            objects.push(object);
         } else {
             let id = bare(container.image_id.as_str());
             rows.push(vec![

@@ -5,7 +5,7 @@ use clap::Args;
 use compose_planner::observed::{Container, State};
 use serde_json::Value;
 
-use crate::container_view::{TITLES, command, ports, view};
+use crate::container_view::{TITLES, command, ports, raw, view};
 use crate::context::{Context, Scene, Wanted, check_services};
 use crate::invocation::ExitStatus;
 use crate::template::Template;
@@ -87,6 +87,10 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
             let lines: String =
                 chosen.iter().map(|container| format!("{}\n", view(container, now, !arguments.no_trunc))).collect();
             output.data(lines)?;
+        }
+        Some("raw") => {
+            let views = chosen.iter().map(|container| view(container, now, !arguments.no_trunc));
+            output.data(views.map(|view| raw(&view)).collect::<String>())?;
         }
         Some(text) => {
             let template = Template::parse(text)?;

@@ -77,6 +77,9 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
                 ("Mountpoint", "MOUNTPOINT"),
                 ("Size", "SIZE"),
                 ("Links", "LINKS"),
+                ("Group", "GROUP"),
+                ("Availability", "AVAILABILITY"),
+                ("Status", "STATUS"),
             ];
             context.output.data(Template::parse(text)?.render_all(&views, &titles)?)?;
         }

@@ -28,11 +28,23 @@ pub(super) fn text_of(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(text_of).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
+            if let Some(port) = publisher(map) {
+                return port;
+            }
             let entries: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", text_of(value))).collect();
             format!("map[{}]", entries.join(" "))
         }
         other => other.to_string(),
     }
+}
+
+/// A published port, which prints itself in words of its own.
+fn publisher(map: &serde_json::Map<String, Value>) -> Option<String> {
+    let target = map.get("TargetPort")?.as_u64()?;
+    let published = map.get("PublishedPort")?.as_u64()?;
+    let (address, protocol) = (map.get("URL")?.as_str()?, map.get("Protocol")?.as_str()?);
+    let address = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    Some(format!("{target}/{protocol} -> {address}:{published}"))
 }
 
 /// Calls a function.
@@ -53,12 +65,17 @@ pub(super) fn function(name: &str, arguments: &[Value]) -> Result<Value, Templat
         }
         "title" => {
             let text = text(0)?;
-            let mut characters = text.chars();
-            characters
-                .next()
-                .map(|first| first.to_uppercase().chain(characters).collect::<String>())
-                .unwrap_or_default()
-                .into()
+            // Each word, as Go has it: letters, digits, underscores and apostrophes belong to one.
+            let mut inside = false;
+            let mut titled = String::with_capacity(text.len());
+            for character in text.chars() {
+                match inside {
+                    true => titled.push(character),
+                    false => titled.extend(character.to_uppercase()),
+                }
+                inside = character.is_alphanumeric() || matches!(character, '_' | '\'');
+            }
+            titled.into()
         }
         "lower" => text(0)?.to_lowercase().into(),
         "upper" => text(0)?.to_uppercase().into(),

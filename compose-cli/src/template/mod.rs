@@ -283,10 +283,22 @@ mod tests {
             ("{{$x}}", "template parsing error: undefined variable \"$x\""),
             ("{{html \"<a>\"}} {{js \"'a\"}} {{urlquery \"a b&\"}}", "&lt;a&gt; \\'a a+b%26"),
             ("{{ge .ExitCode 0}} {{le 2 1}}", "true false"),
+            ("{{title .Name}} {{title \"it's a_b\"}}", "Shop-Web-1 It's A_b"),
         ];
         for (format, expected) in cases {
             assert_eq!(shown(format), expected, "{format}");
         }
+    }
+
+    #[test]
+    fn published_ports_print_themselves() {
+        let value = json!({"Publishers": [
+            {"URL": "0.0.0.0", "TargetPort": 80, "PublishedPort": 8080, "Protocol": "tcp"},
+            {"URL": "::", "TargetPort": 80, "PublishedPort": 8080, "Protocol": "tcp"},
+            {"URL": "", "TargetPort": 77, "PublishedPort": 0, "Protocol": "udp"},
+        ]});
+        let shown = Template::parse("{{.Publishers}}").and_then(|template| template.render(&value)).unwrap();
+        assert_eq!(shown, "[80/tcp -> 0.0.0.0:8080 80/tcp -> [::]:8080 77/udp -> :0]");
     }
 
     #[test]

@@ -10,7 +10,52 @@ crate::cases! { Any:
     ps_without_containers_prints_the_header,
     ls_lists_the_project,
     top_shows_processes,
-    cp_copies_in_both_directions,
+    cp_copies_in_both_directions;
+    Docker:
+    a_file_is_made_of_containers_and_runs,
+}
+
+const MADE: &str = "
+services:
+  web:
+    image: busybox
+    command: [sh, -c, 'echo $$X; sleep 1000']
+    environment: {X: a b}
+    labels: {of.mine: '1'}
+    restart: on-failure:3
+    stop_signal: SIGKILL
+    mem_limit: 64m
+    cap_add: [NET_ADMIN]
+    volumes: ['data:/data:ro']
+    healthcheck: {test: [CMD, 'true'], interval: 90s}
+volumes:
+  data: {}
+";
+
+fn a_file_is_made_of_containers_and_runs(engine: &Engine) -> CaseResult {
+    let project = Project::with(engine, MADE)?;
+    project.compose(&["up", "-d"])?.ok()?;
+    let web = project.only("web")?;
+    project.compose(&["alpha", "generate"])?.exits(1)?.says("at least one container must be specified")?;
+    project.compose(&["alpha", "generate", "nobody"])?.exits(1)?.says("no container(s) found")?;
+    let made = project.compose(&["alpha", "generate", "--name", "made", &web.name])?.ok()?.stdout;
+    project.write("made.yaml", &made)?;
+    let config = |file: &str, service: &str| -> Result<serde_json::Value, String> {
+        let run = project.compose(&["-f", file, "config", "--format", "json"])?.ok()?;
+        let model: serde_json::Value = serde_json::from_str(&run.stdout).map_err(|error| format!("{error}: {run}"))?;
+        Ok(model["services"][service].clone())
+    };
+    let (asked, found) = (config("compose.yaml", "web")?, config("made.yaml", "web")?);
+    for key in
+        ["image", "command", "environment", "labels", "restart", "stop_signal", "mem_limit", "cap_add", "healthcheck"]
+    {
+        ensure_eq!(found[key], asked[key], "{key}");
+    }
+    ensure_eq!(found["volumes"][0]["read_only"], true, "the mount");
+    // It finds the networks and volumes of the containers that it was made of.
+    project.compose(&["-f", "made.yaml", "-p", &format!("{}made", project.name), "up", "-d"])?.ok()?;
+    project.compose(&["-f", "made.yaml", "-p", &format!("{}made", project.name), "down"])?.ok()?;
+    Ok(())
 }
 
 fn ps_lists_running_containers_and_all_when_asked(engine: &Engine) -> CaseResult {
