@@ -1,5 +1,6 @@
 //! `alpha generate`: a Compose file made from containers.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -86,7 +87,7 @@ async fn image(runtime: &dyn Runtime, container: &Container) -> Option<ImageDesc
     runtime.images().inspect(container.image_id.as_str()).await.ok().flatten()
 }
 
-type Entries = Vec<(String, Document)>;
+type Entries = Vec<(Cow<'static, str>, Document)>;
 
 /// The file as it grows.
 #[derive(Default)]
@@ -104,7 +105,7 @@ impl File {
         let mut entries: Entries = vec![("image".into(), Document::Text(container.image.to_string()))];
         let mut put = |name: &str, value: Document| {
             if !value.is_empty() && value != Document::Text(String::new()) {
-                entries.push((name.to_owned(), value));
+                entries.push((name.to_owned().into(), value));
             }
         };
         let of_image = image.cloned().unwrap_or_default();
@@ -118,7 +119,7 @@ impl File {
         let own = detail.environment.iter().filter(|variable| !of_image.environment.contains(variable));
         put("environment", Document::Mapping(own.map(|variable| variable_entry(variable)).collect()));
         let labels = container.labels.iter().filter(|(name, _)| is_own_label(name));
-        put("labels", Document::Mapping(labels.map(|(name, value)| (name.clone(), text(value))).collect()));
+        put("labels", Document::Mapping(labels.map(|(name, value)| (name.clone().into(), text(value))).collect()));
         for (name, value, usual) in [
             ("user", &detail.user, of_image.user.as_str()),
             ("working_dir", &detail.working_dir, of_image.working_dir.as_str()),
@@ -190,7 +191,7 @@ impl File {
     }
 
     fn endpoints(&mut self, container: &Container, detail: &Detail) -> Document {
-        let mut networks = Vec::new();
+        let mut networks = Entries::new();
         for name in container.networks.keys() {
             // The engine's own network, which Compose files cannot name.
             if name.as_str() == "bridge" {
@@ -212,7 +213,7 @@ impl File {
                     entries.push((key.into(), text(&address)));
                 }
             }
-            networks.push((name.to_string(), Document::Structure(entries)));
+            networks.push((name.to_string().into(), Document::Structure(entries)));
         }
         Document::Mapping(networks)
     }
@@ -221,13 +222,16 @@ impl File {
         let existing = |names: BTreeSet<String>| {
             let entry = |name: String| {
                 let fields = vec![("name".into(), text(&name)), ("external".into(), Document::Bool(true))];
-                (name, Document::Structure(fields))
+                (Cow::Owned(name), Document::Structure(fields))
             };
             Document::Mapping(names.into_iter().map(entry).collect())
         };
         let mut entries: Entries = Vec::new();
-        entries.extend(name.map(|name| ("name".to_owned(), text(name))));
-        entries.push(("services".into(), Document::Mapping(self.services.into_iter().collect())));
+        entries.extend(name.map(|name| ("name".into(), text(name))));
+        entries.push((
+            "services".into(),
+            Document::Mapping(self.services.into_iter().map(|(name, service)| (name.into(), service)).collect()),
+        ));
         for (key, names) in [("networks", self.networks), ("volumes", self.volumes)] {
             if !names.is_empty() {
                 entries.push((key.into(), existing(names)));
@@ -255,10 +259,10 @@ fn list(values: &[String]) -> Document {
     Document::Sequence(values.iter().map(|value| text(value)).collect())
 }
 
-fn variable_entry(variable: &str) -> (String, Document) {
+fn variable_entry(variable: &str) -> (Cow<'static, str>, Document) {
     match variable.split_once('=') {
-        Some((name, value)) => (name.to_owned(), text(value)),
-        None => (variable.to_owned(), Document::Null),
+        Some((name, value)) => (name.to_owned().into(), text(value)),
+        None => (variable.to_owned().into(), Document::Null),
     }
 }
 
@@ -272,7 +276,7 @@ fn nested(further: &BTreeMap<String, Further>) -> Entries {
             Further::Text(value) => text(value),
             Further::List(values) => list(values),
             Further::Mapping(values) => {
-                Document::Mapping(values.iter().map(|(name, value)| (name.clone(), text(value))).collect())
+                Document::Mapping(values.iter().map(|(name, value)| (name.clone().into(), text(value))).collect())
             }
         };
         insert(&mut entries, name, value);
@@ -281,9 +285,9 @@ fn nested(further: &BTreeMap<String, Further>) -> Entries {
 }
 
 fn insert(entries: &mut Entries, path: &str, value: Document) {
-    let Some((first, rest)) = path.split_once('.') else { return entries.push((path.to_owned(), value)) };
+    let Some((first, rest)) = path.split_once('.') else { return entries.push((path.to_owned().into(), value)) };
     if !entries.iter().any(|(name, _)| name == first) {
-        entries.push((first.to_owned(), Document::Structure(Vec::new())));
+        entries.push((first.to_owned().into(), Document::Structure(Vec::new())));
     }
     let inner = entries.iter_mut().find(|(name, _)| name == first);
     if let Some((_, Document::Structure(inner))) = inner {
