@@ -96,6 +96,11 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         print!("{HELP}");
         return Ok(ExitCode::from(2));
     };
+    // Words after `--` are for the job's own programs.
+    if rest.iter().take_while(|word| *word != "--").any(|word| matches!(word.as_str(), "-h" | "--help")) {
+        print!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
     match job.as_str() {
         // Not for people: load on a name server, for bench.
         "ask-names" => bench::ask_names(rest),
