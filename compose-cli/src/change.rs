@@ -55,8 +55,8 @@ pub(crate) struct Changed {
     pub(crate) report: Report,
     /// The last plan.
     pub(crate) plan: Plan,
-    /// A signal cut it short.
-    pub(crate) interrupted: bool,
+    /// A signal cut it short: what the command ends with then.
+    pub(crate) interrupted: Option<ExitStatus>,
 }
 
 /// Watches a change from outside, for attached `up`.
@@ -230,7 +230,7 @@ pub(crate) async fn carry_out(
         return Ok(Changed { plan, ..Changed::default() });
     }
     let mut changed = round(context, scene, plan, &mut display, interrupts, watcher).await?;
-    if changed.plan.replan_after_images && !changed.interrupted && changed.report.failed.is_empty() {
+    if changed.plan.replan_after_images && changed.interrupted.is_none() && changed.report.failed.is_empty() {
         if let Some(up) = up_of(&mut intent) {
             up.images_ready = true;
         }
@@ -322,7 +322,7 @@ async fn round(
         }
     };
     let (sender, mut events) = unbounded_channel();
-    let mut signals = 0;
+    let (mut signals, mut interrupted) = (0, None);
     let urgent = display.urgent;
     let report = {
         let work = execute(&plan, scene.runtime.as_ref(), &contents, &options, &cancellation, &sender);
@@ -338,8 +338,12 @@ async fn round(
                     watcher.event(&event);
                 }
                 report = &mut work => break report,
-                _ = interrupts.next() => {
+                signal = interrupts.next() => {
                     signals += 1;
+                    interrupted = Some(match signal {
+                        "SIGHUP" => ExitStatus::HUNG_UP,
+                        _ => ExitStatus::INTERRUPTED,
+                    });
                     if signals == 1 && !urgent {
                         cancellation.gentle.cancel();
                         display.note("Stopping after the steps that are under way ... (again to stop at once)");
@@ -355,7 +359,7 @@ async fn round(
         display.event(&event);
         watcher.event(&event);
     }
-    Ok(Changed { report, plan, interrupted: signals > 0 })
+    Ok(Changed { report, plan, interrupted })
 }
 
 /// The steps that end containers which are there, with the longest time that the engine may take, in seconds.

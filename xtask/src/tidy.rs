@@ -66,7 +66,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Files that are not ours to reformat: texts whose very faults are what they show.
-const VERBATIM: &[&str] = &["LICENSE", ".snap", "examples/chapter/", "/cases/", "/fixtures/"];
+const VERBATIM: &[&str] = &["LICENSE", ".snap", "examples/chapter/", "/cases/", "/fixtures/", "fuzz/corpus/"];
 
 /// `cargo xtask tidy`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {

@@ -46,13 +46,13 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let manner = Manner { yes: arguments.yes, ..Manner::default() };
     let replan = saved.plan.replan_after_images;
     let changed = carry_out_plan(context, &mut scene, saved.plan, &manner, &mut interrupts).await?;
-    if changed.interrupted {
-        return Ok(ExitStatus::INTERRUPTED);
+    if let Some(status) = changed.interrupted {
+        return Ok(status);
     }
     if replan && !context.options.dry_run {
         context.look_again(&mut scene).await?;
         let changed = carry_out(context, &mut scene, saved.intent, &manner, &mut interrupts, &mut Nobody).await?;
-        return Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS });
+        return Ok(changed.interrupted.unwrap_or_default());
     }
     Ok(ExitStatus::SUCCESS)
 }

@@ -104,7 +104,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     }
     let manner = Manner { build_is_data: true, quiet_build: arguments.quiet, ..Manner::default() };
     let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
-    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+    Ok(changed.interrupted.unwrap_or_default())
 }
 
 /// Prints what would be built.

@@ -68,5 +68,5 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     });
     let manner = Manner { yes: arguments.yes, quiet_pull: arguments.quiet_pull, ..Manner::default() };
     let changed = carry_out(context, &mut scene, intent, &manner, &mut interrupts, &mut Nobody).await?;
-    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+    Ok(changed.interrupted.unwrap_or_default())
 }

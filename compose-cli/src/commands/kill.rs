@@ -34,5 +34,5 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let intent =
         Intent::Kill(Kill { services: names(&arguments.services), signal: arguments.signal.clone(), remove_orphans });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
-    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+    Ok(changed.interrupted.unwrap_or_default())
 }

@@ -24,5 +24,5 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let mut scene = context.scene(&arguments.services, Wanted::CONTAINERS.to("pause").forgiving()).await?;
     let intent = Intent::Pause(Services { services: names(&arguments.services) });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
-    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+    Ok(changed.interrupted.unwrap_or_default())
 }

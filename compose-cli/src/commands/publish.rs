@@ -99,7 +99,7 @@ async fn push_images(context: &Context<'_>) -> anyhow::Result<Option<ExitStatus>
     let mut scene = context.scene_of_files(&[], wanted).await?;
     let intent = Intent::Push(Push { services: Vec::new(), include_dependencies: false, ignore_failures: true });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
-    Ok(changed.interrupted.then_some(ExitStatus::INTERRUPTED))
+    Ok(changed.interrupted)
 }
 
 /// A further Compose file that lays digests over the images.

@@ -71,7 +71,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
             ));
         }
     }
-    Ok(if changed?.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+    Ok(changed?.interrupted.unwrap_or_default())
 }
 
 /// Services that were to be pulled although they are built here: no registry may have their images.

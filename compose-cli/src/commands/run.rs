@@ -159,8 +159,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     if context.options.dry_run {
         return Ok(ExitStatus::SUCCESS);
     }
-    if changed.interrupted {
-        return Ok(ExitStatus::INTERRUPTED);
+    if let Some(status) = changed.interrupted {
+        return Ok(status);
     }
     let id = own.id(&changed).context("the engine has not told which container it made")?;
     if arguments.detach {

@@ -35,5 +35,5 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let replicas = crate::flags::scale(&scene.project, &arguments.replicas)?;
     let intent = Intent::Scale(Scale { replicas, no_dependencies: arguments.no_deps });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await?;
-    Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS })
+    Ok(changed.interrupted.unwrap_or_default())
 }

@@ -234,7 +234,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         if in_front {
             context.output.line("end of 'compose up' output, interactive run is not supported in dry-run mode")?;
         }
-        return Ok(if changed.interrupted { ExitStatus::INTERRUPTED } else { ExitStatus::SUCCESS });
+        return Ok(changed.interrupted.unwrap_or_default());
     }
     let shown = shown_services(&scene.project, arguments)?;
     // Before anything is built, so that a change meanwhile is acted on.
@@ -255,7 +255,11 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         }
     };
     attached.follower.seal(attached.started);
-    if changed.interrupted {
+    if changed.interrupted == Some(ExitStatus::HUNG_UP) {
+        // The terminal has gone, and nobody asked for an end: what was started goes on.
+        return Ok(ExitStatus::HUNG_UP);
+    }
+    if changed.interrupted.is_some() {
         return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
     }
     if let Some(watching) = &mut watching {
@@ -334,7 +338,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
             signal = interrupts.next() => {
                 drop(menu);
                 if signal == "SIGHUP" {
-                    // The terminal has gone, and nobody asked for an end: the containers go on.
+                    // As above.
                     return Ok(ExitStatus::HUNG_UP);
                 }
                 return attached.stop(context, &mut scene, &mut interrupts, arguments, None).await;
@@ -523,7 +527,7 @@ impl Attached {
         let stop = Intent::Stop(Stop { services: self.tracked.clone(), timeout });
         let manner = Manner { urgent: code.is_none(), among_logs: true, ..Manner::default() };
         let stopped = carry_out(context, scene, stop, &manner, interrupts, &mut self).await;
-        if stopped.as_ref().is_ok_and(|changed| changed.interrupted) {
+        if stopped.as_ref().is_ok_and(|changed| changed.interrupted.is_some()) {
             scene.observed = scene.runtime.observe(&crate::context::query(&scene.project, Wanted::CONTAINERS)).await?;
             let kill = Intent::Kill(Kill {
                 services: self.tracked.clone(),

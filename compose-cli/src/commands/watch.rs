@@ -57,8 +57,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         let manner =
             Manner { build_is_data: true, quiet_build: arguments.quiet, title: "up".to_owned(), ..Manner::default() };
         let changed = carry_out(context, &mut scene, Intent::Up(up), &manner, &mut interrupts, &mut Nobody).await?;
-        if changed.interrupted {
-            return Ok(ExitStatus::INTERRUPTED);
+        if let Some(status) = changed.interrupted {
+            return Ok(status);
         }
     }
     scene.lock = None;

@@ -247,7 +247,7 @@ impl Watching {
             let intent = Intent::Restart(Restart { services: services.clone(), ..Restart::default() });
             scene.take_again(context, Wanted::ALL.to("restart")).await?;
             let manner = Manner { among_logs: true, ..Manner::default() };
-            if carry_out(context, scene, intent, &manner, interrupts, watcher).await?.interrupted {
+            if carry_out(context, scene, intent, &manner, interrupts, watcher).await?.interrupted.is_some() {
                 return Ok(true);
             }
             work.restart.clear();
@@ -293,7 +293,7 @@ impl Watching {
         let manner =
             Manner { among_logs: true, build_is_data: true, quiet_build: self.options.quiet, ..Manner::default() };
         match carry_out(context, scene, build, &manner, interrupts, watcher).await {
-            Ok(changed) if changed.interrupted => return Ok(true),
+            Ok(changed) if changed.interrupted.is_some() => return Ok(true),
             Ok(_) => {}
             Err(error) => {
                 self.say(context, &format!("Build failed. Error: {error:#}"))?;
@@ -312,7 +312,7 @@ impl Watching {
             ..Up::default()
         });
         scene.take_again(context, Wanted::ALL.to("watch")).await?;
-        if carry_out(context, scene, up, &manner, interrupts, watcher).await?.interrupted {
+        if carry_out(context, scene, up, &manner, interrupts, watcher).await?.interrupted.is_some() {
             return Ok(true);
         }
         if self.options.prune {

@@ -216,7 +216,10 @@ fn files_below(directory: &Path, all: &mut BTreeSet<String>) {
             if path.file_name().is_some_and(|name| name != "supervisor") {
                 files_below(&path, all);
             }
-        } else if path.file_name().is_some_and(|name| name != "names" && name != "cni.lock") {
+        } else if path
+            .file_name()
+            .is_some_and(|name| !["names", "cni.lock", "ports.lock"].iter().any(|stays| name == *stays))
+        {
             all.insert(format!("file {}", path.display()));
         }
     }
