@@ -134,10 +134,11 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn frame(stream: u8, content: &[u8]) -> Vec<u8> {
+    /// A frame as an engine sends it.
+    pub(crate) fn frame(stream: u8, content: &[u8]) -> Vec<u8> {
         let mut bytes = vec![stream, 0, 0, 0];
         bytes.extend((content.len() as u32).to_be_bytes());
         bytes.extend(content);

@@ -170,13 +170,7 @@ impl Messages {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn frame(stream: u8, content: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![stream, 0, 0, 0];
-        bytes.extend((content.len() as u32).to_be_bytes());
-        bytes.extend(content);
-        bytes
-    }
+    use crate::frames::tests::frame;
 
     /// What comes out of pieces of that size, each channel's text by itself.
     fn gathered(bytes: &[u8], cut: usize) -> (Messages, Vec<(Channel, Vec<u8>)>) {
