@@ -1,7 +1,7 @@
 //! Changing state: observe, plan, look closer, ask, carry out, show. Every state-changing command
 //! goes through here, so that `--dry-run` does nothing by construction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read as _;
 
 use anyhow::Context as _;
@@ -10,7 +10,7 @@ use compose_model::names::ContainerId;
 use compose_planner::intent::Up;
 use compose_planner::observed::Container;
 use compose_planner::plan::Consent;
-use compose_planner::{Intent, Note, Op, OpId, Plan, Step, Target};
+use compose_planner::{Intent, Note, Plan};
 use compose_runtime::executor::{Cancellation, ExecuteOptions, Providers, Report, execute};
 use compose_runtime::{Event, plugins};
 use futures_util::StreamExt as _;
@@ -21,9 +21,9 @@ use crate::content::Contents;
 use crate::context::{Context, Scene};
 use crate::failures;
 use crate::invocation::{CommandError, ExitStatus};
-use crate::lock::Ending;
 use crate::progress::Display;
 use crate::signals::Interrupts;
+use crate::unfinished::Notes;
 
 /// How a change is shown and asked about.
 #[derive(Clone, Debug, Default)]
@@ -310,17 +310,8 @@ async fn round(
         providers: providers(context, &scene.project),
         ..ExecuteOptions::default()
     };
-    let endings = endings(&plan, &scene.project);
-    let note = |event: &Event| {
-        let (Event::Started { id } | Event::Done { id, .. } | Event::Failed { id, .. }) = event else { return };
-        let Some((lock, (ending, grace))) = scene.lock.as_ref().zip(endings.get(id)) else { return };
-        if matches!(event, Event::Started { .. }) {
-            let until = crate::time_format::now().as_second().saturating_add(*grace);
-            lock.begins(&Ending { until, ..ending.clone() });
-        } else {
-            lock.ended(ending);
-        }
-    };
+    let notes = Notes::of(&plan, &scene.project);
+    let note = |event: &Event| scene.lock.iter().for_each(|lock| notes.event(event, lock));
     let (sender, mut events) = unbounded_channel();
     let (mut signals, mut interrupted) = (0, None);
     let urgent = display.urgent;
@@ -356,34 +347,11 @@ async fn round(
         }
     };
     while let Ok(event) = events.try_recv() {
+        note(&event);
         display.event(&event);
         watcher.event(&event);
     }
     Ok(Changed { report, plan, interrupted })
-}
-
-/// The steps that end containers which are there, with the longest time that the engine may take, in seconds.
-fn endings<'p>(plan: &'p Plan, project: &Project) -> BTreeMap<&'p OpId, (Ending, i64)> {
-    /// What a busy engine may need beside the grace period, in seconds.
-    const SLACK: i64 = 5;
-    /// Where neither the command nor the file says otherwise.
-    const GRACE: i64 = 10;
-    let own = |step: &Step| {
-        step.service.as_ref().and_then(|name| project.services.get(name)).and_then(|service| service.stop_grace_period)
-    };
-    let ending = |step: &Step| {
-        let (target, grace) = match &step.op {
-            Op::Stop { container, timeout } => {
-                let grace = timeout.or_else(|| own(step)).map_or(GRACE, |grace| grace.0 / 1_000_000_000);
-                (container, grace.max(0))
-            }
-            Op::RemoveContainer { container, force: true, .. } => (container, 0),
-            _ => return None,
-        };
-        let Target::Existing { id, name } = target else { return None };
-        Some((Ending { id: id.to_string(), name: name.to_string(), until: 0 }, grace.saturating_add(SLACK)))
-    };
-    plan.steps.iter().filter_map(|step| Some((&step.id, ending(step)?))).collect()
 }
 
 /// Asks about volumes whose definition changed. Whether the plan has to be made anew.

@@ -2,14 +2,12 @@
 //! and what the engine has of the project.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use compose_model::Project;
 use compose_model::names::{ProjectName, ServiceName};
 use compose_model::project::Service;
 use compose_planner::Observed;
-use compose_planner::observed::{Container, State};
 use compose_runtime::Runtime;
 use compose_runtime::port::ObserveQuery;
 
@@ -146,8 +144,7 @@ impl<'a> Context<'a> {
         };
         let name = loaded.as_ref().map_or_else(Clone::clone, |project| project.name.clone());
         let lock = self.lock(&name, wanted.change).await;
-        let runtime = self.connect(Some(&name)).await?;
-        self.let_finish(runtime.as_ref(), &name, lock.as_ref()).await;
+        let runtime = self.engine_of(&name, lock.as_ref()).await?;
         let mut query = ObserveQuery {
             project: name.clone(),
             networks: wanted.networks,
@@ -182,8 +179,7 @@ impl<'a> Context<'a> {
         let scope = if wanted.jobs { Scope::Once(services) } else { Scope::Selected(services) };
         let project = self.load(scope)?;
         let lock = self.lock(&project.name, wanted.change).await;
-        let runtime = self.connect(Some(&project.name)).await?;
-        self.let_finish(runtime.as_ref(), &project.name, lock.as_ref()).await;
+        let runtime = self.engine_of(&project.name, lock.as_ref()).await?;
         let query = query(&project, wanted);
         let mut observed = runtime.observe(&query).await?;
         observed.contents = crate::content::digests(self, &project);
@@ -211,41 +207,17 @@ impl<'a> Context<'a> {
         Some(crate::lock::lock(self.environment, &engine, project, verb, self.output).await)
     }
 
-    /// Waits for what a killed run had asked the engine for, so that what is observed then stays so.
-    async fn let_finish(&self, runtime: &dyn Runtime, project: &ProjectName, lock: Option<&ProjectLock>) {
-        let Some(lock) = lock.filter(|lock| runtime.capabilities().outlives_clients && !lock.unfinished.is_empty())
-        else {
-            return;
+    /// The engine, once it has finished with what a run had asked for that is gone.
+    async fn engine_of(&self, project: &ProjectName, lock: Option<&ProjectLock>) -> anyhow::Result<Arc<dyn Runtime>> {
+        let Some(lock) = lock.filter(|lock| !lock.unfinished.is_empty()) else {
+            return self.connect(Some(project)).await;
         };
-        let mut over = Vec::new();
-        for ending in &lock.unfinished {
-            let left = ending.until.saturating_sub(crate::time_format::now().as_second());
-            let Ok(left) = u64::try_from(left) else { continue };
-            let mut wait = runtime.containers().wait(&ending.id);
-            // Nothing is told of what is over already. One that has gone ends the wait too.
-            let mut ended = tokio::time::timeout(Duration::from_millis(200), &mut wait).await.is_ok();
-            if !ended {
-                self.output.message(format!(
-                    "{} was killed while it stopped {}: waiting until that is done ...\n",
-                    lock.left_by, ending.name
-                ));
-                ended = tokio::time::timeout(Duration::from_secs(left), wait).await.is_ok();
-            }
-            if ended {
-                over.push(ending.id.as_str());
-            }
+        // A list that is fetched on connecting would be older than what is waited for.
+        let runtime = self.connect(None).await?;
+        if runtime.capabilities().outlives_clients {
+            crate::unfinished::let_finish(runtime.as_ref(), project, lock, self.output).await;
         }
-        // What was fetched on connecting is older than that, and an engine's lists tell of an end a moment
-        // later than the engine itself.
-        for _ in 0..40 {
-            let query = ObserveQuery { project: project.clone(), ..ObserveQuery::default() };
-            let (Ok(_), Ok(observed)) = (runtime.observe(&query).await, runtime.observe(&query).await) else { return };
-            let runs = |container: &Container| container.state == State::Running;
-            if !observed.containers.iter().any(|container| runs(container) && over.contains(&container.id.as_str())) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        Ok(runtime)
     }
 
     /// Connects to the engine that options and environment name. With a project the first call

@@ -1,9 +1,10 @@
 //! One change of a project at a time on one host: a lock file for each engine and project.
 //!
-//! While it is held the file tells who holds it, and which containers are being stopped or removed.
-//! Where a run is killed, that stays in the file: an engine goes on with what a dead client asked for,
-//! so the next run waits for it before it looks at what is there.
+//! While it is held the file tells who holds it, and what the engine is being asked for. Where a run is killed,
+//! or gives up waiting, that stays in the file: an engine goes on with what a client asked for that is gone, so the
+//! next run lets it finish before it looks at what is there ([`crate::unfinished`]).
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
@@ -14,61 +15,37 @@ use sha2::{Digest, Sha256};
 
 use crate::environment::Environment;
 use crate::output::Output;
+use crate::unfinished::Unfinished;
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ProjectLock {
     file: Option<File>,
-    /// Who held it last, if that run was killed.
+    /// Who held it last, if that run was killed or gave up waiting.
     pub(crate) left_by: String,
     /// What that run had asked for without hearing how it ended.
-    pub(crate) unfinished: Vec<Ending>,
-}
-
-/// A container that is about to stop or to go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Ending {
-    /// Its identity.
-    pub(crate) id: String,
-    /// Its name.
-    pub(crate) name: String,
-    /// When it is over at the latest, in seconds of Unix time.
-    pub(crate) until: i64,
-}
-
-/// What is told of a step when it begins and when it has ended.
-const BEGINS: &str = "ending";
-const ENDED: &str = "ended";
-
-/// The endings in a lock file that were begun and did not end.
-fn unfinished(text: &str) -> Vec<Ending> {
-    let mut open: Vec<Ending> = Vec::new();
-    for line in text.lines() {
-        match line.split(' ').collect::<Vec<_>>().as_slice() {
-            [BEGINS, until, id, name] => {
-                let ending = |until| Ending { id: (*id).to_owned(), name: (*name).to_owned(), until };
-                open.extend(until.parse().ok().map(ending));
-            }
-            [ENDED, id] => open.retain(|ending| ending.id != *id),
-            _ => {}
-        }
-    }
-    open
+    pub(crate) unfinished: Vec<Unfinished>,
+    /// How much has been asked for and not answered.
+    open: Cell<usize>,
 }
 
 impl ProjectLock {
-    /// Notes that a container is about to stop or to go. A file that cannot be written only costs what
-    /// the next run would have learned from it.
-    pub(crate) fn begins(&self, ending: &Ending) {
-        if let Some(mut file) = self.file.as_ref() {
-            let _ = file.write_all(format!("{BEGINS} {} {} {}\n", ending.until, ending.id, ending.name).as_bytes());
-        }
+    /// Notes what an engine is about to be asked for. A file that cannot be written only costs what the next run
+    /// would have learned from it.
+    pub(crate) fn begun(&self, request: &Unfinished) {
+        self.open.set(self.open.get().saturating_add(1));
+        self.write(&request.begun());
     }
 
-    /// Notes that it has.
-    pub(crate) fn ended(&self, ending: &Ending) {
+    /// Notes that it has answered.
+    pub(crate) fn ended(&self, request: &Unfinished) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.write(&request.ended());
+    }
+
+    fn write(&self, line: &str) {
         if let Some(mut file) = self.file.as_ref() {
-            let _ = file.write_all(format!("{ENDED} {}\n", ending.id).as_bytes());
+            let _ = file.write_all(line.as_bytes());
         }
     }
 }
@@ -93,7 +70,7 @@ pub(crate) async fn lock(
     verb: &str,
     output: &Output,
 ) -> ProjectLock {
-    let none = ProjectLock { file: None, left_by: String::new(), unfinished: Vec::new() };
+    let none = ProjectLock { file: None, left_by: String::new(), unfinished: Vec::new(), open: Cell::new(0) };
     let directory = directory(environment);
     if std::fs::create_dir_all(&directory).is_err() {
         return none;
@@ -124,27 +101,13 @@ pub(crate) async fn lock(
     let _ = file.rewind();
     let _ = writeln!(file, "`compose {verb}` (process {})", std::process::id());
     let left_by = left.lines().next().unwrap_or_default().to_owned();
-    ProjectLock { file: Some(file), left_by, unfinished: unfinished(&left) }
+    ProjectLock { file: Some(file), left_by, unfinished: Unfinished::read(&left), open: Cell::new(0) }
 }
 
 impl Drop for ProjectLock {
     fn drop(&mut self) {
-        if let Some(file) = &self.file {
+        if let Some(file) = self.file.as_ref().filter(|_| self.open.get() == 0) {
             let _ = file.set_len(0);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_began_and_did_not_end_is_read_from_the_file() {
-        let text =
-            "`compose down` (process 7)\nending 100 aa p-web-1\nending 90 bb p-db-1\nended aa\nending x cc p-c-1\nendi";
-        let expected = Ending { id: "bb".to_owned(), name: "p-db-1".to_owned(), until: 90 };
-        assert_eq!(unfinished(text), [expected]);
-        assert_eq!(unfinished(""), []);
     }
 }

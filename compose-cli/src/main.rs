@@ -38,6 +38,7 @@ mod table;
 mod template;
 mod terminal;
 mod time_format;
+mod unfinished;
 mod watching;
 mod words;
 

@@ -9,7 +9,7 @@ use compose_planner::observed::{self, Detail, Health, PublishedPort};
 use compose_planner::spec::ContainerSpec;
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
-use compose_runtime::port::{CommitOptions, Containers, Created, Inspection, Outcome};
+use compose_runtime::port::{CommitOptions, Containers, Created, Inspection, Naming, Outcome};
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -484,6 +484,10 @@ impl Containers for DockerContainers {
 
     async fn inspect(&self, container: &str) -> Result<Inspection> {
         Ok(inspect(&self.transport, container).await?.inspection())
+    }
+
+    async fn naming(&self, name: &ContainerName) -> Result<Naming> {
+        observe::naming(&self.transport, name).await
     }
 
     async fn commit(&self, container: &str, options: &CommitOptions) -> Result<String> {

@@ -12,7 +12,7 @@ use compose_planner::observed::{
 };
 use compose_registry::Platform;
 use compose_runtime::error::Result;
-use compose_runtime::port::ObserveQuery;
+use compose_runtime::port::{Naming, ObserveQuery};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
@@ -171,6 +171,30 @@ pub(crate) fn label_filters(labels: &[(String, Option<String>)]) -> serde_json::
 
 fn containers_with(filters: &serde_json::Value) -> Call {
     Call::get(format!("/containers/json{}", Query::new().with("all", "1").with("filters", &filters.to_string())))
+}
+
+/// What the engine says of a name: the filter `before` is resolved by name, and its complaint tells a name that
+/// nobody has (it repeats the name) from one that is reserved for a container that is not there yet (it has
+/// the identity that the container will have).
+pub(crate) async fn naming(transport: &Transport, name: &ContainerName) -> Result<Naming> {
+    let filters = json!({"before": [name]}).to_string();
+    let query = Query::new().with("all", "1").with("limit", "1").with("filters", &filters);
+    let answer = transport.unary(Call::get(format!("/containers/json{query}"))).await?;
+    if answer.status.is_success() {
+        return Ok(Naming::Taken);
+    }
+    match answer.success() {
+        Err(error) => naming_of(&error.to_string(), name).ok_or(error),
+        Ok(_) => Ok(Naming::Taken),
+    }
+}
+
+fn naming_of(complaint: &str, name: &ContainerName) -> Option<Naming> {
+    if !complaint.to_ascii_lowercase().contains("no such container") {
+        return None;
+    }
+    let subject = complaint.split_whitespace().last().unwrap_or_default();
+    Some(if subject == name.as_str() { Naming::Free } else { Naming::UnderWay })
 }
 
 /// The list of a project's containers.
@@ -458,6 +482,16 @@ fn ports(list: Vec<PortSummary>) -> Vec<PublishedPort> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_complaint_about_a_name_tells_whether_a_container_of_it_is_being_made() {
+        let of = |text: &str| naming_of(text, &"shop-web-1".into());
+        assert_eq!(of("Error response from daemon: No such container: shop-web-1"), Some(Naming::Free));
+        assert_eq!(of("Error response from daemon: no such container shop-web-1"), Some(Naming::Free));
+        let reserved = "Error response from daemon: No such container: a7fa8e2c9b9caea7c3d4dbb77369cfe2cfa252a3177a5cb";
+        assert_eq!(of(reserved), Some(Naming::UnderWay));
+        assert_eq!(of("Error response from daemon: invalid filter 'before'"), None);
+    }
 
     #[test]
     fn an_image_of_several_platforms_has_an_identity_for_each() {

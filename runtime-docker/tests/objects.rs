@@ -15,7 +15,7 @@ use compose_planner::spec::{
     PortSpec, ResourceSpec, RestartPolicy, VolumeSpec, VolumesFrom,
 };
 use compose_runtime::Runtime;
-use compose_runtime::port::{CommitOptions, LogOptions, ObserveQuery, Outcome};
+use compose_runtime::port::{CommitOptions, LogOptions, Naming, ObserveQuery, Outcome};
 use support::{Bench, collect};
 
 on_both_engines! {
@@ -27,6 +27,7 @@ on_both_engines! {
     images_are_found_however_they_are_written
     a_look_at_a_project_tells_state_health_and_detail
     fifty_containers_run_and_go
+    a_name_is_known_to_be_reserved_before_its_container_can_be_seen
 }
 
 fn endpoint(network: &str) -> EndpointSpec {
@@ -423,4 +424,33 @@ async fn fifty_containers_run_and_go(bench: Arc<Bench>) {
     assert!(most <= 8, "{most} connections at once");
     let all = proxy.counts.connections.load(std::sync::atomic::Ordering::SeqCst);
     assert!(all <= 10, "{all} connections for 150 requests: they are not kept");
+}
+
+async fn a_name_is_known_to_be_reserved_before_its_container_can_be_seen(bench: Arc<Bench>) {
+    let name: compose_model::names::ContainerName = bench.name("made-0").into();
+    let naming = || bench.runtime.containers().naming(&name);
+    assert_eq!(naming().await.expect("an answer"), Naming::Free);
+    // Several at once, so that each takes the engine a while.
+    let creations = (0..8).map(|number| {
+        let bench = Arc::clone(&bench);
+        tokio::spawn(async move {
+            let spec = bench.spec(&format!("made-{number}"), "true");
+            bench.runtime.containers().create(&spec).await.expect("created");
+        })
+    });
+    let creations: Vec<_> = creations.collect();
+    let mut course = vec![Naming::Free];
+    while course.last() != Some(&Naming::Taken) {
+        let now = naming().await.expect("an answer");
+        if course.last() != Some(&now) {
+            course.push(now);
+        }
+    }
+    assert_eq!(course, [Naming::Free, Naming::UnderWay, Naming::Taken]);
+    for creation in creations {
+        creation.await.expect("ended");
+    }
+    let id = bench.runtime.containers().inspect(name.as_str()).await.expect("it can be seen").id;
+    bench.runtime.containers().remove(id.as_str(), false, false).await.expect("removed");
+    assert_eq!(naming().await.expect("an answer"), Naming::Free);
 }

@@ -20,7 +20,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::error::{Result, RuntimeError};
 use crate::event::{Completion, Event, Evidence, Progress};
 use crate::executor::Providers;
-use crate::port::{ContentSource, Created, ExecOptions, Outcome, Runtime, TransferProgress};
+use crate::port::{ContentSource, Created, ExecOptions, Naming, Outcome, Runtime, TransferProgress};
 use crate::wait::{Bulletin, Wait};
 use crate::{copy_in, model, provider};
 
@@ -350,8 +350,10 @@ async fn create(context: Context<'_>, step: &Step, spec: &ContainerSpec) -> Endi
     }
 }
 
-/// How often, and how far apart, a container is looked for whose name is taken.
-const LOOKS: u32 = 10;
+/// How long a container is looked for whose name is taken while the engine is making it, how long where it does not
+/// say so, and how far apart the looks are.
+const MAKING: std::time::Duration = std::time::Duration::from_secs(60);
+const UNSEEN: std::time::Duration = std::time::Duration::from_secs(3);
 const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// The container that holds the wanted name, if it is the very one that was to be made: an engine
@@ -369,20 +371,28 @@ async fn there_already(context: Context<'_>, spec: &ContainerSpec) -> Option<Con
     ];
     spec.labels.get(labels::CONFIG_HASH)?;
     let query = [(labels::PROJECT.to_owned(), Some(context.project.to_string()))];
-    for _ in 0..LOOKS {
+    let began = tokio::time::Instant::now();
+    let mut taken = false;
+    loop {
         let all = context.runtime.list_containers(&query).await.ok()?;
         if let Some(found) = all.into_iter().find(|container| container.name == spec.name) {
             let same = identifying.iter().all(|key| found.labels.get(*key) == spec.labels.get(*key));
             let same_image = spec.image_id.as_ref().is_none_or(|image| *image == found.image_id);
             return (same && same_image).then_some(found.id);
         }
-        // The name is taken before the container can be seen. One of somebody else's can be.
-        if context.runtime.containers().inspect(spec.name.as_str()).await.is_ok() {
+        // The name is taken before the container can be seen.
+        let limit = match context.runtime.containers().naming(&spec.name).await.ok()? {
+            // It may have come between the two looks; else it is somebody else's.
+            Naming::Taken if std::mem::replace(&mut taken, true) => return None,
+            Naming::Taken => continue,
+            Naming::UnderWay => MAKING,
+            Naming::Free => UNSEEN,
+        };
+        if began.elapsed() >= limit {
             return None;
         }
         tokio::time::sleep(BETWEEN_LOOKS).await;
     }
-    None
 }
 
 fn names(message: &str, image: &ImageRef) -> bool {

@@ -101,7 +101,8 @@ pub struct Failure {
     pub place: Option<Place>,
 }
 
-/// Carries out a plan. The plan is checked first; a plan that fails the check is a fault of this
+/// Carries out a plan. Where the receiver of `events` is polled in the same task and before this, the start of a
+/// step is heard of before its first call is made. The plan is checked first; a plan that fails the check is a fault of this
 /// program and is reported without touching the engine.
 pub async fn execute(
     plan: &Plan,
@@ -238,8 +239,13 @@ impl<'a> Run<'a> {
             if cancellation.at_once.is_cancelled() || cancellation.gentle.is_cancelled() {
                 self.stop_issuing();
             }
+            let before = workers.len();
             while let Some(worker) = self.issue() {
                 workers.push(worker);
+            }
+            if workers.len() > before {
+                // Whoever asks for events before polling this has noted what begins before the engine is asked.
+                tokio::task::yield_now().await;
             }
             if workers.is_empty() {
                 break;

@@ -123,8 +123,28 @@ pub trait Containers: Send + Sync {
     async fn wait(&self, container: &str) -> Result<i64>;
     /// Looks at one container.
     async fn inspect(&self, container: &str) -> Result<Inspection>;
+    /// What has become of a name. Engines that carry a call through whose caller is gone know of a name
+    /// before anybody can see its container.
+    async fn naming(&self, name: &ContainerName) -> Result<Naming> {
+        match self.inspect(name.as_str()).await {
+            Ok(_) => Ok(Naming::Taken),
+            Err(error) if error.is_not_found() => Ok(Naming::Free),
+            Err(error) => Err(error),
+        }
+    }
     /// Commits it to an image and returns the image's identity.
     async fn commit(&self, container: &str, options: &CommitOptions) -> Result<String>;
+}
+
+/// What an engine does with a container's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// No container has it.
+    Free,
+    /// A container of that name is being created and cannot be seen yet.
+    UnderWay,
+    /// A container has it.
+    Taken,
 }
 
 /// A created container.

@@ -241,6 +241,32 @@ async fn a_plan_is_carried_out_in_its_order() {
     assert_eq!(fake.subscriptions(), 1, "one subscription serves all waits");
 }
 
+/// What a run notes about a step must be on the disk before the engine is asked.
+#[tokio::test]
+async fn the_start_of_a_step_is_heard_of_before_its_first_call() {
+    let fake = Fake::default().with_image("img");
+    let plan = shop();
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let (options, cancellation) = (ExecuteOptions::default(), Cancellation::default());
+    let work = execute(&plan, &fake, &Contents, &options, &cancellation, &sender);
+    tokio::pin!(work);
+    let mut heard = 0;
+    loop {
+        tokio::select! {
+            biased;
+            Some(event) = receiver.recv() => if let Event::Started { id } = event
+                && let Op::CreateContainer { spec, .. } = &plan.step(&id).unwrap().op
+            {
+                let call = format!("create {}", spec.name);
+                assert!(!fake.calls().contains(&call), "{call} was called before {id} was told of");
+                heard += 1;
+            },
+            _ = &mut work => break,
+        }
+    }
+    assert_eq!(heard, 3);
+}
+
 #[tokio::test]
 async fn no_more_steps_of_a_class_run_than_the_backend_allows() {
     let mut capabilities = Capabilities::everything("fake");
