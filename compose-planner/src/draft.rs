@@ -1,8 +1,9 @@
 //! A plan under construction: steps by identity, edges between them, waves computed at the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use compose_model::names::ServiceName;
+use indexmap::IndexMap;
 
 use crate::op::{Op, OpId};
 use crate::plan::{Consent, Note, Step};
@@ -11,7 +12,8 @@ use crate::reason::Reason;
 /// Steps and notes collected so far.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
-    steps: BTreeMap<OpId, Step>,
+    // In the order of their making, which nobody sees.
+    steps: IndexMap<OpId, Step>,
     /// Notes, in the order of their making.
     pub(crate) notes: Vec<Note>,
     /// What the user has to agree to.
@@ -63,7 +65,9 @@ impl Draft {
 
     /// All steps, by identity.
     pub(crate) fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.steps.values()
+        let mut steps: Vec<&Step> = self.steps.values().collect();
+        steps.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        steps.into_iter()
     }
 
     /// A note in the reference's words.
@@ -73,22 +77,20 @@ impl Draft {
 
     /// The steps, sorted by wave and identity. Steps on a cycle (a fault of the planner, which the
     /// checker reports) come last with wave 0.
-    pub(crate) fn into_steps(mut self) -> (Vec<Step>, Vec<Note>, Vec<Consent>, Vec<Consent>) {
-        // Identities are text: from here on steps go by their place in the sorted list.
-        let mut steps: Vec<Step> = std::mem::take(&mut self.steps).into_values().collect();
-        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); steps.len()];
-        let mut waiting: Vec<usize> = Vec::with_capacity(steps.len());
-        for (index, step) in steps.iter().enumerate() {
+    pub(crate) fn into_steps(self) -> (Vec<Step>, Vec<Note>, Vec<Consent>, Vec<Consent>) {
+        let count = self.steps.len();
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); count];
+        let mut waiting: Vec<usize> = Vec::with_capacity(count);
+        for (index, step) in self.steps.values().enumerate() {
             waiting.push(step.after.len());
             for before in &step.after {
-                if let Ok(before) = steps.binary_search_by(|other| other.id.cmp(before))
-                    && let Some(list) = followers.get_mut(before)
-                {
+                if let Some(list) = self.steps.get_index_of(before).and_then(|before| followers.get_mut(before)) {
                     list.push(index);
                 }
             }
         }
-        let mut current: Vec<usize> = (0..steps.len()).filter(|index| waiting.get(*index) == Some(&0)).collect();
+        let mut steps: Vec<Step> = self.steps.into_values().collect();
+        let mut current: Vec<usize> = (0..count).filter(|index| waiting.get(*index) == Some(&0)).collect();
         let mut wave = 0;
         while !current.is_empty() {
             wave += 1;
@@ -108,8 +110,8 @@ impl Draft {
             }
             current = next;
         }
-        // Stable: the map has sorted them by identity already.
-        steps.sort_by_key(|step| if step.wave == 0 { usize::MAX } else { step.wave });
+        let rank = |step: &Step| if step.wave == 0 { usize::MAX } else { step.wave };
+        steps.sort_unstable_by(|one, other| (rank(one), &one.id).cmp(&(rank(other), &other.id)));
         (steps, self.notes, self.consents, self.agreed)
     }
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use compose_model::project::{Project, Service};
+use indexmap::IndexMap;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 pub(crate) use compose_model::canonical::{network_hash as network, service_hash as service, volume_hash as volume};
@@ -29,8 +31,11 @@ pub(crate) fn short(bytes: &[u8]) -> String {
 pub(crate) fn looks_secret(name: &str) -> bool {
     const WORDS: [&str; 9] =
         ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PWD"];
-    let name = name.to_ascii_uppercase();
-    WORDS.iter().any(|word| name.contains(word))
+    let name = name.as_bytes();
+    (0..name.len()).any(|at| {
+        let rest = name.get(at..).unwrap_or_default();
+        WORDS.iter().any(|word| rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes())))
+    })
 }
 
 /// Attributes that say nothing about the container and therefore have no digest.
@@ -52,29 +57,23 @@ pub(crate) fn has_no_digest(variable: &str) -> bool {
 /// together by `environment`. Unset attributes are absent.
 pub(crate) fn groups(service: &Service) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let Ok(serde_json::Value::Object(attributes)) = serde_json::to_value(service) else {
-        return found;
-    };
-    for (name, value) in attributes {
-        if value.is_null() || NOT_IN_CONTAINER.contains(&name.as_str()) || name.starts_with("x-") {
+    let Ok(text) = serde_json::to_string(service) else { return found };
+    // Only a few attributes are looked into; the others are digested as they are written.
+    let Ok(attributes) = serde_json::from_str::<IndexMap<&str, &RawValue>>(&text) else { return found };
+    for (name, written) in attributes {
+        if written.get() == "null" || NOT_IN_CONTAINER.contains(&name) || name.starts_with("x-") {
             continue;
         }
-        let value = match value {
-            serde_json::Value::Object(mut deploy) if name == "deploy" => {
-                deploy.remove("replicas");
-                serde_json::Value::Object(deploy)
-            }
-            // The others have digests of their own.
-            serde_json::Value::Object(mut variables) if name == "environment" => {
-                variables.retain(|variable, _| has_no_digest(variable));
-                if variables.is_empty() {
-                    continue;
-                }
-                serde_json::Value::Object(variables)
-            }
-            other => other,
+        let value = match name {
+            "deploy" | "environment" | "cpus" | "cpu_percent" => attribute(service, name),
+            _ => None,
         };
-        found.insert(name, short(value.to_string().as_bytes()));
+        let digest = match value {
+            Some(serde_json::Value::Object(variables)) if name == "environment" && variables.is_empty() => continue,
+            Some(value) => short(value.to_string().as_bytes()),
+            None => short(written.get().as_bytes()),
+        };
+        found.insert(name.to_owned(), digest);
     }
     for (name, value) in &service.environment {
         if is_unfit_for_label(name) {
@@ -90,6 +89,27 @@ pub(crate) fn groups(service: &Service) -> BTreeMap<String, String> {
         found.insert(format!("environment.{name}"), digest);
     }
     found
+}
+
+/// The attributes whose digested form is not that in which they are written.
+fn attribute(service: &Service, name: &str) -> Option<serde_json::Value> {
+    match name {
+        // What is scaled is no other container.
+        "deploy" => {
+            let mut deploy = serde_json::to_value(&service.deploy).ok()?;
+            deploy.as_object_mut()?.remove("replicas");
+            Some(deploy)
+        }
+        // The others have digests of their own.
+        "environment" => {
+            let covered = service.environment.iter().filter(|(variable, _)| has_no_digest(variable));
+            Some(serde_json::Value::Object(covered.map(|(name, value)| (name.clone(), value.clone().into())).collect()))
+        }
+        // Digests were first made of numbers of twice the length.
+        "cpus" => Some(service.cpus.into()),
+        "cpu_percent" => Some(service.cpu_percent.into()),
+        _ => None,
+    }
 }
 
 /// The form of [`groups`] that the label carries.
@@ -195,5 +215,52 @@ pub(crate) fn content_differs(recorded: &str, now: &str) -> bool {
         // Written by an earlier release, without a key.
         (None, Some(_)) | (Some(_), None) => false,
         _ => recorded != now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use compose_model::project::Deploy;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Labels of containers that run hold digests of these very texts.
+    #[test]
+    fn an_attribute_is_digested_as_json_of_its_value() {
+        let mut service =
+            Service { image: "a \"<b>\" \u{2028}é\n".to_owned(), cpus: 0.7, cpu_percent: 12.3, ..Service::default() };
+        service.cap_add = vec!["ALL".to_owned()];
+        service.labels.insert("z".to_owned(), "1".to_owned());
+        service.labels.insert("a".to_owned(), "2".to_owned());
+        for (name, value) in [("LOG", Some("x")), ("API_KEY", Some("y")), ("UNSET", None), ("odd name", Some("z"))] {
+            service.environment.insert(name.to_owned(), value.map(str::to_owned));
+        }
+        service.deploy = Some(Deploy { replicas: Some(3), mode: "replicated".to_owned(), ..Deploy::default() });
+        let found = groups(&service);
+        let attributes = serde_json::to_value(&service).unwrap();
+        let digest = |value: &Value| short(value.to_string().as_bytes());
+        for name in ["image", "cpus", "cpu_percent", "cap_add", "labels"] {
+            assert_eq!(found.get(name), Some(&digest(&attributes[name])), "{name}");
+        }
+        let mut deploy = attributes["deploy"].clone();
+        deploy.as_object_mut().unwrap().remove("replicas");
+        assert_eq!(found["deploy"], digest(&deploy));
+        assert_eq!(found["environment"], digest(&json!({"API_KEY": "y", "odd name": "z"})));
+        assert_eq!(found["environment.API_KEY"], "-");
+        assert_eq!(found["environment.LOG"].len(), 6);
+        assert!(found.contains_key("environment.UNSET") && !found.contains_key("environment.odd name"));
+        service.deploy.as_mut().unwrap().replicas = Some(4);
+        assert_eq!(groups(&service), found);
+    }
+
+    #[test]
+    fn names_of_secrets_are_found_in_any_case() {
+        for name in ["DB_PASSWORD", "token", "MyApiKey", "PWD", "auth_url"] {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in ["LOG", "", "É", "PASSWOR", "TOKE"] {
+            assert!(!looks_secret(name), "{name}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Which services a verb is about, and in what order. Small pure questions about a project.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use compose_model::names::ServiceName;
 use compose_model::project::{Condition, Dependency, Project, Service};
@@ -9,11 +10,11 @@ use crate::error::PlanError;
 
 /// The services that `service` needs, with the terms: `depends_on`, and what links, shared
 /// namespaces and `volumes_from` imply. Sorted by name.
-pub(crate) fn dependencies(project: &Project, service: &Service) -> BTreeMap<ServiceName, Dependency> {
-    let mut found = service.depends_on.clone();
+pub(crate) fn dependencies<'s>(project: &Project, service: &'s Service) -> Cow<'s, BTreeMap<ServiceName, Dependency>> {
+    let mut found = Cow::Borrowed(&service.depends_on);
     for name in implied(service) {
-        if project.services.contains_key(&name) {
-            found.entry(name).or_default();
+        if project.services.contains_key(&name) && !found.contains_key(&name) {
+            found.to_mut().insert(name, Dependency::default());
         }
     }
     found
@@ -75,7 +76,7 @@ pub(crate) fn in_order(
     // The walk goes through everything needed even when only the roots are kept, so that their
     // order is right also where a service between them was not named.
     let mut order = Vec::new();
-    let mut state: BTreeMap<ServiceName, bool> = BTreeMap::new();
+    let mut state: HashMap<&ServiceName, bool> = HashMap::new();
     for root in &roots {
         walk(project, root, &mut state, &mut order)?;
     }
@@ -87,29 +88,25 @@ pub(crate) fn in_order(
 
 /// Depth first without recursion, since chains may be thousands of services long.
 /// `state`: `false` while a service is on the current path, `true` when it is in `order`.
-fn walk(
-    project: &Project,
-    root: &ServiceName,
-    state: &mut BTreeMap<ServiceName, bool>,
+fn walk<'p>(
+    project: &'p Project,
+    root: &'p ServiceName,
+    state: &mut HashMap<&'p ServiceName, bool>,
     order: &mut Vec<ServiceName>,
 ) -> Result<(), PlanError> {
     if state.contains_key(root) {
         return Ok(());
     }
-    let needs = |name: &ServiceName| -> Vec<ServiceName> {
-        project
-            .services
-            .get(name)
-            .map(|service| {
-                dependencies(project, service).into_keys().filter(|name| project.services.contains_key(name)).collect()
-            })
-            .unwrap_or_default()
+    let needs = |name: &ServiceName| -> Vec<&'p ServiceName> {
+        let Some(service) = project.services.get(name) else { return Vec::new() };
+        let needed = dependencies(project, service);
+        needed.keys().filter_map(|name| project.services.get_key_value(name).map(|(name, _)| name)).collect()
     };
-    let mut path: Vec<(ServiceName, std::vec::IntoIter<ServiceName>)> = vec![(root.clone(), needs(root).into_iter())];
-    state.insert(root.clone(), false);
+    let mut path: Vec<(&ServiceName, std::vec::IntoIter<&ServiceName>)> = vec![(root, needs(root).into_iter())];
+    state.insert(root, false);
     while let Some((name, rest)) = path.last_mut() {
         match rest.next() {
-            Some(next) => match state.get(&next) {
+            Some(next) => match state.get(next) {
                 Some(true) => {}
                 Some(false) => {
                     let start = path.iter().position(|(name, _)| *name == next).unwrap_or(0);
@@ -118,14 +115,13 @@ fn walk(
                     return Err(PlanError::DependencyCycle { path: cycle });
                 }
                 None => {
-                    state.insert(next.clone(), false);
-                    let needs = needs(&next).into_iter();
-                    path.push((next, needs));
+                    state.insert(next, false);
+                    path.push((next, needs(next).into_iter()));
                 }
             },
             None => {
-                state.insert(name.clone(), true);
-                order.push(name.clone());
+                state.insert(*name, true);
+                order.push((*name).clone());
                 path.pop();
             }
         }
@@ -137,8 +133,8 @@ fn walk(
 pub(crate) fn dependents(project: &Project) -> BTreeMap<ServiceName, Vec<(ServiceName, Dependency)>> {
     let mut found: BTreeMap<ServiceName, Vec<(ServiceName, Dependency)>> = BTreeMap::new();
     for (name, service) in &project.services {
-        for (needed, terms) in dependencies(project, service) {
-            found.entry(needed).or_default().push((name.clone(), terms));
+        for (needed, terms) in dependencies(project, service).iter() {
+            found.entry(needed.clone()).or_default().push((name.clone(), terms.clone()));
         }
     }
     found

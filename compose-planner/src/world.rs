@@ -1,7 +1,7 @@
 //! What a plan is made from, indexed once: the project, the observed resources by service, the
 //! names they have or get.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use compose_model::names::{ContainerName, ImageRef, NetworkKey, ServiceName, VolumeKey};
 use compose_model::project::{Place, Project, Service};
@@ -15,6 +15,8 @@ pub(crate) struct World<'a> {
     pub(crate) project: &'a Project,
     pub(crate) observed: &'a Observed,
     pub(crate) capabilities: &'a Capabilities,
+    /// Asked for several times for each service, which the sorted map makes dear in large projects.
+    services: HashMap<&'a ServiceName, &'a Service>,
     /// Replicas (no one-offs, no hooks) by service, by number and then name.
     replicas: BTreeMap<&'a ServiceName, Vec<&'a Container>>,
     /// Containers of `pre_start` hooks.
@@ -52,12 +54,13 @@ impl<'a> World<'a> {
             .get("COMPOSE_COMPATIBILITY")
             .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "1" | "t" | "true"));
         let separator = if compatible { "_" } else { "-" };
-        Self { project, observed, capabilities, replicas, hooks, one_offs, separator }
+        let services = project.services.iter().collect();
+        Self { project, observed, capabilities, services, replicas, hooks, one_offs, separator }
     }
 
     /// A service of the project.
     pub(crate) fn service(&self, name: &ServiceName) -> Option<&'a Service> {
-        self.project.services.get(name)
+        self.services.get(name).copied()
     }
 
     /// The containers of a service, by number.

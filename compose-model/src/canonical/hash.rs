@@ -42,11 +42,8 @@ pub fn volume_hash(volume: &Volume) -> String {
 fn digest(document: Document) -> String {
     let text = json_writer::compact(&adjusted(document, Flavour::Json));
     let digest = Sha256::digest(text.as_bytes());
-    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        use std::fmt::Write;
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 #[cfg(test)]

@@ -98,22 +98,34 @@ fn number(value: f64) -> String {
 
 fn quote(text: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(character));
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(may_be_escaped) {
+        let (plain, from) = rest.split_at(at);
+        out.push_str(plain);
+        let mut characters = from.chars();
+        match characters.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some('\u{8}') => out.push_str("\\b"),
+            Some('\u{c}') => out.push_str("\\f"),
+            Some(special @ ('<' | '>' | '&' | '\0'..='\u{1f}' | '\u{2028}' | '\u{2029}')) => {
+                let _ = write!(out, "\\u{:04x}", u32::from(special));
             }
-            character => out.push(character),
+            Some(character) => out.push(character),
+            None => {}
         }
+        rest = characters.as_str();
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+/// Whether a character that begins with this byte may have to be escaped: 0xe2 begins the two line separators.
+const fn may_be_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&' | 0..=0x1f | 0xe2)
 }
 
 #[cfg(test)]
@@ -129,10 +141,10 @@ mod tests {
                 Cow::Borrowed("b"),
                 Document::Sequence(vec![Document::Float(1.5), Document::Float(2.0), Document::Int(-1)]),
             ),
-            (Cow::Borrowed("a"), Document::Text("<\"\u{1}\n\u{2028}é>".to_owned())),
+            (Cow::Borrowed("a"), Document::Text("<\"\u{1}\n\u{2028}é€\\ \u{8}>".to_owned())),
             (Cow::Borrowed("c"), Document::Structure(Vec::new())),
         ]);
-        assert_eq!(compact(&document), r#"{"a":"\u003c\"\u0001\n\u2028é\u003e","b":[1.5,2,-1],"c":{}}"#);
+        assert_eq!(compact(&document), r#"{"a":"\u003c\"\u0001\n\u2028é€\\ \b\u003e","b":[1.5,2,-1],"c":{}}"#);
         assert_eq!(pretty(&document).lines().nth(2), Some("  \"b\": ["));
         assert_eq!(number(1e21), "1e+21");
         assert_eq!(number(1e-7), "1e-7");

@@ -53,7 +53,7 @@ pub(crate) fn container(
     service: &Service,
     name: ContainerName,
     role: Role<'_>,
-) -> Result<ContainerSpec, PlanError> {
+) -> Result<Box<ContainerSpec>, PlanError> {
     let image = world.image_reference(service);
     let number = match role {
         Role::Replica { number, .. } => Some(number),
@@ -76,7 +76,8 @@ pub(crate) fn container(
     let (hashed, late) = hashed_service(world, peers, service);
     let labels = labels::labels(world, service, &hashed, late, role, known_image);
     let primary_mac = networks.first().is_some_and(|endpoint| !endpoint.mac_address.is_empty());
-    let mut spec = ContainerSpec {
+    // Large: from here on it is not moved.
+    let mut spec = Box::new(ContainerSpec {
         service: match role {
             Role::Hook { of, .. } => of.clone(),
             _ => service.name.clone(),
@@ -145,7 +146,7 @@ pub(crate) fn container(
         image,
         files,
         ..ContainerSpec::default()
-    };
+    });
     // The name is no part of the hash.
     spec.late_hash = late.then(|| Box::new(Service { name: ServiceName::default(), ..hashed.into_owned() }));
     spec.places = places(world, &spec.service);
@@ -161,7 +162,7 @@ pub(crate) fn hook_container(
     hook: &PreStartHook,
     index: usize,
     replica: Target,
-) -> Result<ContainerSpec, PlanError> {
+) -> Result<Box<ContainerSpec>, PlanError> {
     let own = &*hook.service;
     let mut merged = own.clone();
     merged.name = service.name.clone();

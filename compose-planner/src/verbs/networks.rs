@@ -42,16 +42,16 @@ pub(crate) fn ambiguous_id(world: &World<'_>, name: &str) -> Option<String> {
     (all.len() > 1).then(|| current(world, name).map(|network| network.id.clone())).flatten()
 }
 
-/// Keys of the networks that a service is connected to.
-pub(crate) fn used_by(service: &Service) -> BTreeSet<NetworkKey> {
+/// Keys of the networks that a service is connected to; one may come several times.
+pub(crate) fn used_by(service: &Service) -> impl Iterator<Item = &NetworkKey> {
     let hooks = service.pre_start.iter().flat_map(|hook| hook.service.networks.keys());
-    service.networks.keys().chain(hooks).cloned().collect()
+    service.networks.keys().chain(hooks)
 }
 
 /// Plans the networks of `keys`.
-pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, keys: &BTreeSet<NetworkKey>) -> Result<Networks, PlanError> {
+pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, keys: &BTreeSet<&NetworkKey>) -> Result<Networks, PlanError> {
     let mut networks = Networks::default();
-    for key in keys {
+    for &key in keys {
         let Some(wanted) = world.project.networks.get(key) else { continue };
         let name = world.network_name(key);
         let found = current(world, &name);

@@ -46,15 +46,15 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, restart: &Restart) -> R
     for name in &scope {
         let (Some(service), Some(reason)) = (world.service(name), because.get(name)) else { continue };
         let mut before: Vec<OpId> = Vec::new();
-        for (needed, terms) in select::dependencies(world.project, service) {
-            let Some(restarted) = done.get(&needed) else { continue };
+        for (needed, terms) in select::dependencies(world.project, service).iter() {
+            let Some(restarted) = done.get(needed) else { continue };
             before.extend(restarted.iter().cloned());
             if terms.condition == Condition::ServiceStarted {
                 continue;
             }
-            for container in world.replicas(&needed) {
+            for container in world.replicas(needed) {
                 let (label, target) = (label_of(container), existing(container));
-                let wait = starts::await_step(draft, name, &needed, &terms, &label, target, None);
+                let wait = starts::await_step(draft, name, needed, terms, &label, target, None);
                 draft.after_all(&wait, restarted);
                 before.push(wait);
             }

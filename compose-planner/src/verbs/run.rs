@@ -35,10 +35,8 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
     let needed: Vec<ServiceName> = if run.no_dependencies {
         Vec::new()
     } else {
-        select::dependencies(world.project, service)
-            .into_keys()
-            .filter(|name| world.project.services.contains_key(name))
-            .collect()
+        let needed = select::dependencies(world.project, service);
+        needed.keys().filter(|name| world.project.services.contains_key(*name)).cloned().collect()
     };
     let scope = if needed.is_empty() { Vec::new() } else { select::in_order(world.project, &needed, true)? };
     let up = Up { services: needed, no_dependencies: false, ..run.up.clone() };
@@ -69,10 +67,10 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, run: &RunOnce) -> Resul
     let because = Reason::Requested { by: "run".to_owned() };
     let mut waits = Vec::new();
     if !run.no_dependencies {
-        for (needed, terms) in select::dependencies(world.project, service) {
-            waits.extend(state.providers.get(&needed).cloned());
-            for replica in state.replicas.get(&needed).into_iter().flatten() {
-                waits.extend(starts::wait_for(state.draft, &service.name, &needed, &terms, replica, None));
+        for (needed, terms) in select::dependencies(world.project, service).iter() {
+            waits.extend(state.providers.get(needed).cloned());
+            for replica in state.replicas.get(needed).into_iter().flatten() {
+                waits.extend(starts::wait_for(state.draft, &service.name, needed, terms, replica, None));
             }
         }
     }

@@ -158,16 +158,16 @@ fn waits(
     starts: bool,
 ) -> Vec<OpId> {
     let mut before = Vec::new();
-    for (needed, terms) in select::dependencies(run.world.project, service) {
-        if let Some(provider) = run.providers.get(&needed) {
+    for (needed, terms) in select::dependencies(run.world.project, service).iter() {
+        if let Some(provider) = run.providers.get(needed) {
             before.push(provider.clone());
         }
-        let Some(list) = done.get(&needed) else { continue };
-        if !starts && !moving.contains(&needed) {
+        let Some(list) = done.get(needed) else { continue };
+        if !starts && !moving.contains(needed) {
             continue;
         }
         for replica in list {
-            before.extend(wait_for(run.draft, &service.name, &needed, &terms, replica, run.up.wait_timeout));
+            before.extend(wait_for(run.draft, &service.name, needed, terms, replica, run.up.wait_timeout));
         }
     }
     before

@@ -9,7 +9,7 @@ mod scope;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use compose_model::names::{ContainerId, NetworkName, ServiceName, VolumeName};
+use compose_model::names::{ContainerId, NetworkName, ServiceName, VolumeKey, VolumeName};
 use compose_model::project::Service;
 
 pub(crate) use self::replica::{create_steps, shared_with};
@@ -143,14 +143,14 @@ pub(crate) fn prepare<'w, 'a>(
     };
     let services = || scope.iter().filter_map(|name| world.service(name)).chain(once);
     let network_keys: BTreeSet<_> = if up.all_resources {
-        world.project.networks.keys().cloned().collect()
+        world.project.networks.keys().collect()
     } else {
         services().flat_map(networks::used_by).collect()
     };
     let volume_keys: BTreeSet<_> = if up.all_resources {
         world.project.volumes.keys().cloned().collect()
     } else {
-        services().flat_map(volumes::used_by).collect()
+        services().flat_map(volumes::used_by).map(VolumeKey::from).collect()
     };
     let networks = networks::plan(world, draft, &network_keys)?;
     let volumes = volumes::plan(world, draft, &volume_keys, &up.consent_volumes)?;

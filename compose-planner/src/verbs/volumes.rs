@@ -22,16 +22,15 @@ pub(crate) struct Volumes {
     pub(crate) replaced: BTreeMap<VolumeName, OpId>,
 }
 
-/// Keys of the named volumes that a service mounts.
-pub(crate) fn used_by(service: &Service) -> BTreeSet<VolumeKey> {
+/// Keys of the named volumes that a service mounts; one may come several times.
+pub(crate) fn used_by(service: &Service) -> impl Iterator<Item = &str> {
     let hooks = service.pre_start.iter().flat_map(|hook| &hook.service.volumes);
     service
         .volumes
         .iter()
         .chain(hooks)
         .filter(|mount| matches!(mount.kind.as_str(), "volume" | "") && !mount.source.is_empty())
-        .map(|mount| VolumeKey::from(mount.source.as_str()))
-        .collect()
+        .map(|mount| mount.source.as_str())
 }
 
 /// Volumes of the project whose recorded definition differs from the file's.

@@ -196,10 +196,8 @@ impl<'a> Run<'_, 'a> {
     /// Steps that must be done before a container of the service can be made.
     pub(crate) fn needs_of(&self, service: &Service, spec: &ContainerSpec) -> Vec<OpId> {
         let images = self.images.steps.get(&service.name).into_iter().flatten();
-        let networks = networks::used_by(service);
-        let networks = networks.iter().filter_map(|key| self.networks.made_by.get(key));
-        let volumes = volumes::used_by(service);
-        let volumes = volumes.iter().filter_map(|key| self.volumes.made_by.get(key));
+        let networks = networks::used_by(service).filter_map(|key| self.networks.made_by.get(key));
+        let volumes = volumes::used_by(service).filter_map(|key| self.volumes.made_by.get(key));
         // Providers tell variables that their dependents are created with.
         let needed = select::dependencies(self.world.project, service);
         let providers = needed.keys().filter_map(|name| self.providers.get(name));
@@ -209,7 +207,7 @@ impl<'a> Run<'_, 'a> {
 
     /// What a pull or a build of this plan brings is not known yet: the engine's side fills in the
     /// identity of the image that it used.
-    pub(crate) fn with_coming_image(&self, service: &Service, mut spec: ContainerSpec) -> ContainerSpec {
+    pub(crate) fn with_coming_image(&self, service: &Service, mut spec: Box<ContainerSpec>) -> Box<ContainerSpec> {
         if self.images.steps.get(&service.name).is_some_and(|steps| !steps.is_empty()) {
             spec.image_id = None;
             spec.labels.remove(crate::labels::IMAGE);
@@ -222,7 +220,7 @@ impl<'a> Run<'_, 'a> {
         &mut self,
         service: &Service,
         id: OpId,
-        spec: ContainerSpec,
+        spec: Box<ContainerSpec>,
         replaces: Option<Target>,
         because: Reason,
         replica: &mut Replica<'a>,
@@ -372,7 +370,7 @@ pub(crate) fn create_steps(
     world: &World<'_>,
     draft: &mut Draft,
     id: OpId,
-    mut spec: ContainerSpec,
+    mut spec: Box<ContainerSpec>,
     replaces: Option<Target>,
     because: &Reason,
     needs: &[OpId],
@@ -384,7 +382,7 @@ pub(crate) fn create_steps(
     };
     let service = spec.service.clone();
     let name = spec.name.clone();
-    draft.add(id.clone(), Op::CreateContainer { spec: Box::new(spec), replaces }, because.clone(), Some(&service));
+    draft.add(id.clone(), Op::CreateContainer { spec, replaces }, because.clone(), Some(&service));
     draft.after_all(&id, needs);
     let mut steps = vec![id.clone()];
     let target = id.0.strip_prefix("create:").unwrap_or(&id.0).to_owned();

@@ -28,7 +28,7 @@ pub(super) fn widen_to_users_of_replaced_volumes(
         .cloned()
         .collect();
     let used = |name: &ServiceName| {
-        world.service(name).is_some_and(|service| volumes::used_by(service).iter().any(|key| replaced.contains(key)))
+        world.service(name).is_some_and(|service| volumes::used_by(service).any(|key| replaced.contains(key)))
     };
     if !scope.iter().any(used) {
         return Ok(());
