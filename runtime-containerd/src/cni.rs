@@ -59,7 +59,18 @@ pub(crate) fn plugin_directory(directories: &[PathBuf]) -> Option<&Path> {
 impl Call<'_> {
     /// Runs one plug-in and returns its result.
     pub(crate) async fn run(&self, command: &str, network: &Value, plugin: &Value, previous: &Value) -> Result<Value> {
-        let kind = plugin["type"].as_str().unwrap_or_default();
+        self.run_as(plugin["type"].as_str().unwrap_or_default(), command, network, plugin, previous).await
+    }
+
+    /// The same by the program of that name.
+    async fn run_as(
+        &self,
+        kind: &str,
+        command: &str,
+        network: &Value,
+        plugin: &Value,
+        previous: &Value,
+    ) -> Result<Value> {
         let named = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
         let program = self.directories.iter().map(|directory| directory.join(kind)).find(|path| path.is_file());
         let Some(program) = program.filter(|_| named) else {
@@ -139,11 +150,34 @@ impl Call<'_> {
         let mut outcome = Ok(());
         let plugins: Vec<&Value> = chain(network).collect();
         for plugin in plugins.into_iter().rev() {
-            let deleted = self.run("DEL", network, plugin, result).await.map(drop);
+            // Where the namespace is gone, `bridge` has nothing to do but to run this one.
+            let addresses = plugin["ipam"]["type"].as_str();
+            let kind = match addresses.filter(|_| self.namespace.is_empty() && plugin["type"] == "bridge") {
+                Some(addresses) => addresses,
+                None => plugin["type"].as_str().unwrap_or_default(),
+            };
+            let deleted = self.run_as(kind, "DEL", network, plugin, result).await.map(drop);
             outcome = outcome.and(deleted);
         }
         outcome
     }
+}
+
+impl Attachment {
+    /// Whether the devices go with the namespace, so that nothing but the addresses has to be given
+    /// back by the plug-in.
+    pub(crate) fn goes_with_namespace(&self) -> bool {
+        self.network["plugins"][0]["type"] == "bridge"
+    }
+}
+
+/// A network without the plug-in of that type.
+pub(crate) fn without(network: &Value, kind: &str) -> Value {
+    let mut network = network.clone();
+    if let Some(plugins) = network["plugins"].as_array_mut() {
+        plugins.retain(|plugin| plugin["type"] != kind);
+    }
+    network
 }
 
 /// The plug-ins that are run when a container comes and goes. `tuning` without a setting does

@@ -24,8 +24,8 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 impl Core {
     /// Makes the image and returns its identity.
     pub(crate) async fn commit_container(&self, name: &str, options: &CommitOptions) -> Result<String> {
-        let (container, record) = self.find_own(name).await?;
-        let _lock = self.lock(&container.id).await?;
+        let (found, _) = self.find_own(name).await?;
+        let (_lock, container, record) = self.lock_own(&found.id).await?;
         let stored = match options.reference.as_str() {
             "" => None,
             text => Some(

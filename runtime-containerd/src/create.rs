@@ -68,7 +68,7 @@ impl Core {
             return Err(RuntimeError::NotFound { message: format!("no such image: {}", spec.image) });
         };
         // containerd knows identities alone: that names are unique is our business.
-        let names = self.lock("names").await?;
+        let names = self.lock_names().await?;
         self.name_is_free(name).await?;
         let id = random_hex(32)?;
         let lease = self.client.lease().await?;
@@ -395,7 +395,7 @@ impl Core {
         if label(&found, NAME) == to {
             return Ok(Outcome::AlreadySo);
         }
-        let _names = self.lock("names").await?;
+        let _names = self.lock_names().await?;
         self.name_is_free(to).await?;
         self.set_labels(&found.id, &[(NAME, Some(to.to_owned()))]).await?;
         Ok(Outcome::Done)

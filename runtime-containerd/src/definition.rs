@@ -45,11 +45,16 @@ impl Definition {
         ranges.filter(move |_| outward).filter_map(|range| range[0]["subnet"].as_str())
     }
 
+    /// Whether what lets containers through is to be said once for the network.
+    pub(crate) fn accepts_as_a_whole(&self) -> bool {
+        self.value["plugins"][0]["acceptAll"] == true
+    }
+
     pub(crate) fn bridge(&self) -> &str {
         self.value["plugins"][0]["bridge"].as_str().unwrap_or_default()
     }
 
-    fn subnets(&self) -> impl Iterator<Item = Subnet> {
+    pub(crate) fn subnets(&self) -> impl Iterator<Item = Subnet> {
         let ranges = self.value["plugins"][0]["ipam"]["ranges"].as_array().into_iter().flatten();
         ranges.filter_map(|range| Subnet::parse(range[0]["subnet"].as_str()?))
     }
@@ -121,6 +126,7 @@ impl Core {
                     // One rule for the network instead of six for each container.
                     "ipMasq": false,
                     "outward": !spec.internal,
+                    "acceptAll": true,
                     "hairpinMode": true,
                     "ipam": {
                         "type": "host-local", "ranges": ranges, "routes": routes,

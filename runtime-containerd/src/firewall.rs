@@ -6,6 +6,7 @@ use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 
 use crate::client::local;
+use crate::subnet::Subnet;
 
 /// A host port that a rule already forwards.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,22 +59,81 @@ pub(crate) async fn masquerade(bridge: &str, subnets: impl Iterator<Item = &str>
     Ok(())
 }
 
-/// Removes the rules of a bridge that no plug-in takes back: those of its isolation, and ours.
-pub(crate) async fn forget_bridge(bridge: &str) -> Result<()> {
-    for (program, table) in PROGRAMS.into_iter().flat_map(|program| [(program, "filter"), (program, "nat")]) {
-        let rules = iptables(program, &["-t", table, "-S"]).await?.unwrap_or_default();
-        let ours = |rule: &&str| rule.starts_with("-A CNI-") || rule.starts_with("-A POSTROUTING ");
-        for rule in rules.lines().filter(ours) {
-            let words = split(rule);
-            let names_it = |pair: &[String]| matches!(pair[0].as_str(), "-i" | "-o") && pair[1] == bridge;
-            if words.windows(2).any(names_it) {
-                let mut delete = vec!["-t", table, "-D"];
-                delete.extend(words.iter().skip(1).map(String::as_str));
-                iptables(program, &delete).await?;
+/// The chain in which the plug-in `firewall` lets containers through, one by one.
+const FORWARD: &str = "CNI-FORWARD";
+
+/// Lets all containers behind a bridge through, after the plug-in has done so for the first one: it
+/// runs iptables seventeen times for each. `false`: it has not written the rules that are known here
+/// (on a machine with firewalld it asks that), and has to be run for each container.
+pub(crate) async fn accept_bridge(bridge: &str, addresses: impl Iterator<Item = &str>) -> Result<bool> {
+    for address in addresses {
+        let (program, bits) = if address.contains(':') { ("ip6tables", 128) } else { ("iptables", 32) };
+        let rules = iptables(program, &["-S", FORWARD]).await?.unwrap_or_default();
+        let has = |words: &str| rules.lines().any(|rule| rule == format!("-A {FORWARD} {words}"));
+        if !has(&format!("-s {address}/{bits} -j ACCEPT")) {
+            return Ok(false);
+        }
+        for words in [
+            format!("-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+            format!("-i {bridge} -j ACCEPT"),
+        ] {
+            let rule: Vec<&str> = ["-A", FORWARD].into_iter().chain(words.split(' ')).collect();
+            if !has(&words) && !succeeds(program, &rule).await? {
+                return Err(RuntimeError::Failed { message: format!("{program} cannot let {bridge} through") });
             }
         }
     }
+    Ok(true)
+}
+
+/// Removes the rules of a network that no plug-in takes back: those of its bridge, and those of
+/// containers whose attaching was cut short. Nobody uses it any more.
+pub(crate) async fn forget_bridge(bridge: &str, subnets: &[Subnet]) -> Result<()> {
+    for (program, table) in PROGRAMS.into_iter().flat_map(|program| [(program, "filter"), (program, "nat")]) {
+        let rules = iptables(program, &["-t", table, "-S"]).await?.unwrap_or_default();
+        let gone: Vec<&str> = rules.lines().filter(|rule| belongs_to(rule, bridge, subnets)).collect();
+        if gone.is_empty() || delete_at_once(program, table, &gone).await? {
+            continue;
+        }
+        // One of them is gone already.
+        for rule in gone {
+            let words = split(rule);
+            let mut delete = vec!["-t", table, "-D"];
+            delete.extend(words.iter().skip(1).map(String::as_str));
+            iptables(program, &delete).await?;
+        }
+    }
     Ok(())
+}
+
+/// Whether a rule is about a network that goes.
+fn belongs_to(rule: &str, bridge: &str, subnets: &[Subnet]) -> bool {
+    if !rule.starts_with("-A CNI-") && !rule.starts_with("-A POSTROUTING ") {
+        return false;
+    }
+    let accepts = rule.starts_with("-A CNI-FORWARD ");
+    let within = |text: &str| text.strip_suffix("/32").and_then(|address| address.parse().ok());
+    split(rule).windows(2).any(|pair| match pair[0].as_str() {
+        "-i" | "-o" => pair[1] == bridge,
+        "-s" | "-d" if accepts => {
+            within(&pair[1]).is_some_and(|address| subnets.iter().any(|subnet| subnet.contains(address)))
+        }
+        _ => false,
+    })
+}
+
+/// Deletes rules of a table by one run of a program; `false` if it deletes none.
+async fn delete_at_once(program: &str, table: &str, rules: &[&str]) -> Result<bool> {
+    let lines = rules.iter().map(|rule| format!("-D{}\n", rule.trim_start_matches("-A"))).collect::<String>();
+    let mut child = command(&format!("{program}-restore"), &["--noflush"]);
+    child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = child.spawn() else { return Ok(false) };
+    if let Some(mut input) = child.stdin.take() {
+        use tokio::io::AsyncWriteExt;
+        let _ = input.write_all(format!("*{table}\n{lines}COMMIT\n").as_bytes()).await;
+    }
+    let ended = child.wait().await.map_err(|error| local(program, error))?;
+    Ok(ended.success())
 }
 
 /// Words of a printed rule; those with blanks are in quotation marks.
@@ -121,6 +181,25 @@ mod tests {
             split("-A X -m comment --comment \"two words\" -j Y"),
             ["-A", "X", "-m", "comment", "--comment", "two words", "-j", "Y"]
         );
+    }
+
+    #[test]
+    fn rules_of_a_network_are_those_of_its_bridge_and_of_its_addresses() {
+        let subnets = [Subnet::parse("10.4.1.0/24").unwrap()];
+        for (rule, wanted) in [
+            ("-A POSTROUTING -s 10.4.1.0/24 ! -o br-1 -j MASQUERADE", true),
+            ("-A CNI-ISOLATION-STAGE-1 -i br-1 ! -o br-1 -j CNI-ISOLATION-STAGE-2", true),
+            ("-A CNI-FORWARD -i br-1 -j ACCEPT", true),
+            ("-A CNI-FORWARD -s 10.4.1.7/32 -j ACCEPT", true),
+            ("-A CNI-FORWARD -d 10.4.1.7/32 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", true),
+            ("-A CNI-FORWARD -s 10.4.2.7/32 -j ACCEPT", false),
+            ("-A CNI-FORWARD -s 10.4.1.0/24 -j ACCEPT", false),
+            ("-A CNI-FORWARD -i br-12 -j ACCEPT", false),
+            ("-A FORWARD -i br-1 -j ACCEPT", false),
+            ("-N CNI-FORWARD", false),
+        ] {
+            assert_eq!(belongs_to(rule, "br-1", &subnets), wanted, "{rule}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use containerd_client::services::v1::{
 use containerd_client::types::v1::Status;
 
 use crate::client::{LONG, existed, local, optional};
-use crate::core::{Core, FileLock, name_of, private_directory};
+use crate::core::{Core, FileLock, Missing, Taken, name_of, private_directory};
 use crate::record::{
     BACKOFF, DESIRED, ERROR, EXIT_CODE, FINISHED, HEALTH, PORTS, RESTARTING, RESTARTS, RUNNING, Record, STARTED,
     STARTING, STOPPED, STOPPING, label,
@@ -161,6 +161,9 @@ impl Core {
                         return Err(RuntimeError::Conflict {
                             message: format!("cannot join the network of container {other}: it is not running"),
                         });
+                    }
+                    if netns::exists(&self.namespace_path(other)) {
+                        self.note_joined(other)?;
                     }
                 }
                 None => {
@@ -370,24 +373,23 @@ impl Core {
 
     /// Reaps a container whose process has ended; nothing happens to others.
     pub(crate) async fn reap(&self, id: &str) -> Result<()> {
-        let lock = self.lock(id).await?;
-        self.reap_under(lock, id).await
+        match optional(self.lock_own(id).await)? {
+            Some((lock, container, record)) => self.reap_under(lock, &container, record).await,
+            None => Ok(()),
+        }
     }
 
     /// Reaps a container whose lock is held; removes it if that is wanted and nobody reads its
     /// output any more.
-    pub(crate) async fn reap_under(&self, lock: FileLock, id: &str) -> Result<()> {
-        let Some((container, mut record)) = optional(self.find_own(id).await)? else {
-            lock.remove();
-            return Ok(());
-        };
+    pub(crate) async fn reap_under(&self, lock: FileLock, container: &Container, mut record: Record) -> Result<()> {
+        let id = container.id.as_str();
         let again = match self.task(id).await?.map(|task| task.status()) {
-            Some(Status::Stopped) => self.reap_locked(&container, &mut record, Then::ByPolicy).await?,
-            None => label(&container, EXIT_CODE).is_empty() || label(&container, RESTARTING) == "true",
+            Some(Status::Stopped) => self.reap_locked(container, &mut record, Then::ByPolicy).await?,
+            None => label(container, EXIT_CODE).is_empty() || label(container, RESTARTING) == "true",
             Some(_) => true,
         };
-        if record.auto_remove && !again && FileLock::try_take(&self.hold_path(id))?.is_some() {
-            self.delete_container(&container, record, true).await?;
+        if record.auto_remove && !again && self.unread(id)? {
+            self.delete_container(container, record, true).await?;
             lock.remove();
         }
         Ok(())
@@ -396,6 +398,11 @@ impl Core {
     /// The file that a reader of a container's output holds, so that it is not removed meanwhile.
     pub(crate) fn hold_path(&self, id: &str) -> PathBuf {
         self.data_directory(id).join("readers")
+    }
+
+    /// Whether nobody reads a container's output.
+    fn unread(&self, id: &str) -> Result<bool> {
+        Ok(!matches!(FileLock::try_take(&self.hold_path(id), Missing::Refuse)?, Taken::Busy))
     }
 
     /// Waits for the end of a task; `None` if there is none.
@@ -409,6 +416,10 @@ impl Core {
 
     /// Sends a signal; `false` if there is nothing to receive it.
     pub(crate) async fn signal_task(&self, id: &str, number: u32) -> Result<bool> {
+        let task = self.task(id).await?.filter(|task| task.status() == Status::Running);
+        if task.is_some_and(|task| signal::send(id, task.pid, number)) {
+            return Ok(true);
+        }
         let request =
             self.client.request(KillRequest { container_id: id.to_owned(), signal: number, ..KillRequest::default() });
         existed(self.client.call("Tasks.Kill", self.client.tasks().kill(request)).await)
@@ -528,15 +539,13 @@ impl Containers for Core {
 
     async fn start(&self, container: &str) -> Result<Outcome> {
         let (found, _) = self.find_own(container).await?;
-        let _lock = self.lock(&found.id).await?;
-        let (found, record) = self.find_own(&found.id).await?;
+        let (_lock, found, record) = self.lock_own(&found.id).await?;
         self.start_locked(&found, record, By::Hand).await
     }
 
     async fn stop(&self, container: &str, timeout: Option<i64>) -> Result<Outcome> {
         let (found, _) = self.find_own(container).await?;
-        let lock = self.lock(&found.id).await?;
-        let Some((found, mut record)) = optional(self.find_own(&found.id).await)? else {
+        let Some((lock, found, mut record)) = optional(self.lock_own(&found.id).await)? else {
             return Ok(Outcome::AlreadySo);
         };
         let outcome = self.stop_locked(&found, &mut record, timeout).await?;
@@ -549,8 +558,7 @@ impl Containers for Core {
 
     async fn restart(&self, container: &str, timeout: Option<i64>) -> Result<()> {
         let (found, _) = self.find_own(container).await?;
-        let _lock = self.lock(&found.id).await?;
-        let (found, mut record) = self.find_own(&found.id).await?;
+        let (_lock, found, mut record) = self.lock_own(&found.id).await?;
         self.stop_locked(&found, &mut record, timeout).await?;
         let (found, record) = self.find_own(&found.id).await?;
         self.start_locked(&found, record, By::Hand).await.map(drop)
@@ -600,9 +608,7 @@ impl Containers for Core {
 
     async fn remove(&self, container: &str, volumes: bool, force: bool) -> Result<Outcome> {
         let Some((found, _)) = optional(self.find_own(container).await)? else { return Ok(Outcome::AlreadySo) };
-        let lock = self.lock(&found.id).await?;
-        let Some((found, mut record)) = optional(self.find_own(&found.id).await)? else {
-            lock.remove();
+        let Some((lock, found, mut record)) = optional(self.lock_own(&found.id).await)? else {
             return Ok(Outcome::AlreadySo);
         };
         if let Some(task) = self.task(&found.id).await? {

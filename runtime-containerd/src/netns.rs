@@ -76,9 +76,11 @@ async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 
     receiver.await.map_err(|error| local("the thread in the network namespace", error))?
 }
 
-/// Whether there is a network device of that name.
-pub(crate) fn has_device(name: &str) -> bool {
-    Path::new("/sys/class/net").join(name).exists()
+/// The number of the network device of that name, if there is one.
+pub(crate) fn device_index(name: &str) -> Option<u32> {
+    // Not from /sys, which shows the devices of the namespace that it was mounted in.
+    let socket = link_socket().ok()?;
+    rustix::net::netdevice::name_to_index(&socket, name).ok()
 }
 
 /// `struct nlmsghdr` and `struct ifinfomsg` ask for one thing on one device.

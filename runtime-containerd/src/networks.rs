@@ -13,10 +13,11 @@ use compose_planner::spec::{EndpointSpec, NetworkSpec};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::{Networks, Outcome};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::client::local;
-use crate::cni::{Attachment, Call};
+use crate::cni::{self, Attachment, Call};
 use crate::core::{Core, name_of, write_atomically};
 use crate::definition::{Definition, definitions_below, valid};
 use crate::netns;
@@ -24,6 +25,25 @@ use crate::record::Record;
 
 /// File of the lock on the machine's networks.
 const PLUGIN_LOCK: &str = "cni.lock";
+/// The plug-in that lets containers through.
+const FIREWALL: &str = "firewall";
+
+/// Whom the rules of a network serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Rules {
+    /// All its containers.
+    Network,
+    /// One; each gets its own from the plug-in.
+    Container,
+}
+
+/// What is noted of a network's rules.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    /// Number of its bridge: another one has no rules yet.
+    device: Option<u32>,
+    rules: Rules,
+}
 
 impl Core {
     /// Directory of this namespace's definitions; the default namespace has the upper one.
@@ -78,7 +98,10 @@ impl Core {
     async fn attaching_lock(&self, networks: &[EndpointSpec]) -> Result<crate::core::FileLock> {
         let there = networks.iter().all(|endpoint| {
             let wanted = endpoint.network_id.as_deref().unwrap_or(endpoint.network.as_str());
-            self.definition(wanted).is_some_and(|definition| netns::has_device(definition.bridge()))
+            self.definition(wanted).is_some_and(|definition| {
+                let there = definition.bridge().is_empty() || netns::device_index(definition.bridge()).is_some();
+                there && (!definition.accepts_as_a_whole() || self.rules_of(&definition).is_some())
+            })
         });
         if there { self.shared_plugin_lock().await } else { self.plugin_lock().await }
     }
@@ -153,15 +176,67 @@ impl Core {
             definition.value["plugins"][0]["args"] = json!({ "cni": { "ips": fixed } });
         }
         // A machine that has been started has neither device nor rules.
-        if !netns::has_device(definition.bridge()) {
+        if !definition.bridge().is_empty() && netns::device_index(definition.bridge()).is_none() {
             crate::firewall::masquerade(definition.bridge(), definition.outward_subnets()).await?;
         }
+        let rules = self.rules_of(&definition).filter(|_| definition.accepts_as_a_whole());
+        if rules == Some(Rules::Network) {
+            definition.value = cni::without(&definition.value, FIREWALL);
+        }
         let call = self.call(id, namespace, interface, arguments);
-        let attached = call.add(&definition.value).await;
-        if attached.is_err() {
-            let _ = call.delete(&definition.value, &Value::Null).await;
+        let mut attached = call.add(&definition.value).await;
+        match &mut attached {
+            Ok(attachment) if rules.is_none() && definition.accepts_as_a_whole() => {
+                self.settle_rules(&definition, &call, attachment).await;
+            }
+            Ok(_) => {}
+            Err(_) => drop(call.delete(&definition.value, &Value::Null).await),
         }
         attached
+    }
+
+    /// Has the rules of a network's first container serve all, where that can be done, and notes it.
+    async fn settle_rules(&self, definition: &Definition, call: &Call<'_>, attachment: &mut Attachment) {
+        let mut plugins = definition.value["plugins"].as_array().into_iter().flatten();
+        let Some(firewall) = plugins.find(|plugin| plugin["type"] == FIREWALL) else { return };
+        let rules = match crate::firewall::accept_bridge(definition.bridge(), attachment.addresses()).await {
+            Ok(true) => Rules::Network,
+            Ok(false) => Rules::Container,
+            Err(error) => {
+                tracing::warn!(network = definition.name(), %error, "rules for a whole network");
+                return;
+            }
+        };
+        if rules == Rules::Network {
+            match call.run("DEL", &definition.value, firewall, &attachment.result).await {
+                Ok(_) => attachment.network = cni::without(&attachment.network, FIREWALL),
+                Err(error) => tracing::warn!(network = definition.name(), %error, "rules of a single container"),
+            }
+        }
+        if let Err(error) = self.note_rules(definition, rules) {
+            tracing::warn!(network = definition.name(), %error, "noting the rules of a network");
+        }
+    }
+
+    /// Where it is noted which rules a network has. A reboot takes it, as it takes the rules.
+    fn rules_mark(&self, network: &str) -> PathBuf {
+        self.namespaced(&self.settings.state_root, "rules").join(network)
+    }
+
+    fn note_rules(&self, definition: &Definition, rules: Rules) -> Result<()> {
+        let mark = Mark { device: netns::device_index(definition.bridge()), rules };
+        let path = self.rules_mark(definition.name());
+        if let Some(parent) = path.parent() {
+            crate::core::private_directory(parent)?;
+        }
+        let bytes = serde_json::to_vec(&mark).map_err(|error| local(path.display(), error))?;
+        write_atomically(&path, &bytes)
+    }
+
+    /// The rules that a network has; `None` where that is not known for its device as it is now.
+    fn rules_of(&self, definition: &Definition) -> Option<Rules> {
+        let mark: Mark = serde_json::from_slice(&std::fs::read(self.rules_mark(definition.name())).ok()?).ok()?;
+        (mark.device.is_some() && mark.device == netns::device_index(definition.bridge())).then_some(mark.rules)
     }
 
     pub(crate) fn call<'a>(
@@ -182,7 +257,6 @@ impl Core {
             return;
         }
         let _lock = self.shared_plugin_lock().await.ok();
-        let namespace = if netns::exists(&path) { path.display().to_string() } else { String::new() };
         let mut attached: Vec<Attachment> = std::mem::take(&mut record.attached).into_values().collect();
         // What a kill left between plug-in and record is taken back through the definition.
         for (index, endpoint) in record.networks.iter().enumerate() {
@@ -193,15 +267,48 @@ impl Core {
                 attached.push(Attachment { interface, network, ..Attachment::default() });
             }
         }
+        let remove = || {
+            if let Err(error) = netns::remove(&path) {
+                tracing::warn!(container = id, %error, "removing a network namespace");
+            }
+        };
+        // The kernel takes the devices of many namespaces away at once; one by one, each costs tens of
+        // milliseconds under a lock of the whole machine.
+        if attached.iter().all(Attachment::goes_with_namespace) && !self.joined_mark(id).exists() {
+            remove();
+            self.release_names(id).await;
+        }
+        let namespace = if netns::exists(&path) { path.display().to_string() } else { String::new() };
         for one in attached {
             let call = self.call(id, &namespace, &one.interface, String::new());
             if let Err(error) = call.delete(&one.network, &one.result).await {
                 tracing::warn!(container = id, %error, "detaching from a network");
             }
+            // The plug-in makes its directory anew where the network went first.
+            let network = one.network["name"].as_str().unwrap_or_default();
+            if valid(network) && self.definition(network).is_none() {
+                self.forget_addresses(network);
+            }
         }
-        if let Err(error) = netns::remove(&path) {
-            tracing::warn!(container = id, %error, "removing a network namespace");
-        }
+        remove();
+    }
+
+    /// The file that says that other containers have joined the network namespace of this one.
+    fn joined_mark(&self, id: &str) -> PathBuf {
+        self.state_directory(id).join("joined")
+    }
+
+    /// Notes that another container joins the network namespace of this one, which then does not end
+    /// with it.
+    pub(crate) fn note_joined(&self, id: &str) -> Result<()> {
+        let path = self.joined_mark(id);
+        std::fs::write(&path, []).map_err(|error| local(path.display(), error))
+    }
+
+    /// Takes away what the address plug-in keeps of a network.
+    fn forget_addresses(&self, network: &str) {
+        let addresses = self.namespaced(&self.settings.state_root, "addresses").join(network);
+        let _ = std::fs::remove_dir_all(addresses);
     }
 
     /// The gateway of a container's first network.
@@ -261,11 +368,11 @@ impl Networks for Core {
         let _lock = self.plugin_lock().await?;
         let bridge = definition.bridge().to_owned();
         if !bridge.is_empty() {
-            crate::firewall::forget_bridge(&bridge).await?;
+            crate::firewall::forget_bridge(&bridge, &definition.subnets().collect::<Vec<_>>()).await?;
             netns::delete_device(&bridge)?;
         }
-        let addresses = self.namespaced(&self.settings.state_root, "addresses").join(&name);
-        let _ = std::fs::remove_dir_all(addresses);
+        self.forget_addresses(&name);
+        let _ = std::fs::remove_file(self.rules_mark(&name));
         std::fs::remove_file(&definition.path).map_err(|error| local(definition.path.display(), error))?;
         let _ = std::fs::remove_dir(self.definitions_directory());
         Ok(Outcome::Done)
@@ -273,8 +380,7 @@ impl Networks for Core {
 
     async fn connect(&self, container: &str, endpoint: &EndpointSpec) -> Result<Outcome> {
         let (found, _) = self.find_own(container).await?;
-        let _own = self.lock(&found.id).await?;
-        let (found, mut record) = self.find_own(&found.id).await?;
+        let (_own, found, mut record) = self.lock_own(&found.id).await?;
         let name = endpoint.network.as_str();
         if record.networks.iter().any(|one| one.network.as_str() == name) {
             return Ok(Outcome::AlreadySo);
@@ -288,10 +394,18 @@ impl Networks for Core {
         if netns::exists(&path) {
             let used: Vec<&str> = record.attached.values().map(|one| one.interface.as_str()).collect();
             let interface = (0..).map(|index| format!("eth{index}")).find(|name| !used.contains(&name.as_str()));
+            let interface = interface.unwrap_or_else(|| "eth0".to_owned());
             let namespace = path.display().to_string();
             let _lock = self.attaching_lock(std::slice::from_ref(endpoint)).await?;
-            let attachment =
-                self.attach(&found.id, &namespace, interface.as_deref().unwrap_or("eth0"), endpoint).await?;
+            // Left by a command that was killed before it could write down what it had made.
+            let left = interface.clone();
+            if netns::inside(&path, move || Ok(netns::device_index(&left).is_some())).await?
+                && let Some(definition) = self.definition(name)
+            {
+                let call = self.call(&found.id, &namespace, &interface, String::new());
+                call.delete(&definition.value, &Value::Null).await?;
+            }
+            let attachment = self.attach(&found.id, &namespace, &interface, endpoint).await?;
             record.attached.insert(name.to_owned(), attachment);
         } else if self.definition(name).is_none() {
             return Err(RuntimeError::NotFound { message: format!("network {name} not found") });
@@ -304,8 +418,7 @@ impl Networks for Core {
 
     async fn disconnect(&self, container: &str, network: &NetworkName) -> Result<Outcome> {
         let (found, _) = self.find_own(container).await?;
-        let _own = self.lock(&found.id).await?;
-        let (found, mut record) = self.find_own(&found.id).await?;
+        let (_own, found, mut record) = self.lock_own(&found.id).await?;
         let before = record.networks.len();
         record.networks.retain(|one| one.network != *network);
         if record.networks.len() == before {

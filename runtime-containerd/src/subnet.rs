@@ -33,6 +33,11 @@ impl Subnet {
         Ipv4Addr::from(self.base.wrapping_add(index))
     }
 
+    /// Whether an address is one of its own.
+    pub(crate) fn contains(self, address: Ipv4Addr) -> bool {
+        u32::from(address) & mask(self.length) == self.base
+    }
+
     fn overlaps(self, other: Self) -> bool {
         let shorter = mask(self.length.min(other.length));
         self.base & shorter == other.base & shorter

@@ -348,6 +348,13 @@ on_daemons! {
             containers.create(one).await.unwrap();
             containers.start(one.name.as_str()).await.unwrap();
         }
+        let rules = place.forward_rules();
+        let addresses: Vec<String> = containers.inspect("shop-web-1").await.unwrap().addresses.into_values().collect();
+        assert_eq!(addresses.len(), 2);
+        assert!(!addresses.iter().any(|address| rules.contains(&format!(" {address}/32 "))), "rules of a container: {rules}");
+        for bridge in place.bridges() {
+            assert_eq!(rules.matches(&format!(" {bridge} ")).count(), 2, "{bridge}: {rules}");
+        }
         let inspection = containers.inspect("shop-web-1").await.unwrap();
         let port = inspection.ports.iter().find(|port| port.published != 0).unwrap().published;
         let address = inspection.addresses["shop_back"].clone();

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use compose_model::units::Duration as Length;
 use compose_planner::labels;
 use compose_planner::observed::{Health, State};
-use compose_planner::spec::{ContainerSpec, HealthcheckSpec, NetworkMode, RestartPolicy};
+use compose_planner::spec::{
+    ContainerSpec, EndpointSpec, HealthcheckSpec, NetworkMode, NetworkSpec, PortSpec, RestartPolicy,
+};
 use compose_runtime::Runtime;
 use compose_runtime::port::{Inspection, ObserveQuery};
 use support::{Place, daemons};
@@ -60,12 +62,16 @@ fn kill(pid: &str) {
 
 /// Kills a container's process behind everybody's back.
 fn crash(place: &Place, id: &str) {
-    let list = Command::new("ctr")
-        .args(["-a", &place.settings.address, "-n", &place.namespace, "tasks", "ls"])
-        .output()
-        .unwrap();
-    let list = String::from_utf8(list.stdout).unwrap();
-    kill(list.lines().find(|line| line.starts_with(id)).unwrap().split_whitespace().nth(1).unwrap());
+    kill(
+        place
+            .ctr(&["tasks", "ls"])
+            .lines()
+            .find(|line| line.starts_with(id))
+            .unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap(),
+    );
 }
 
 async fn supervisor_pid(place: &Place) -> String {
@@ -121,6 +127,31 @@ on_daemons! {
         place.runtime.streams().exec("shop-web-1", &options).await.unwrap();
         until(place, "shop-web-1", "unhealthy again", |seen| seen.health == Health::Unhealthy).await;
         containers.remove("shop-web-1", true, true).await.unwrap();
+    });
+
+    what_another_tool_removes_while_no_supervisor_runs_is_given_back_by_the_next_command: |place| Box::pin(async move {
+        let (networks, containers) = (place.runtime.networks(), place.runtime.containers());
+        networks.create(&NetworkSpec { name: "shop_default".into(), ..NetworkSpec::default() }).await.unwrap();
+        let mut wanted = spec("shop-web-1", &["sleep", "1000"]);
+        wanted.network_mode = NetworkMode::Networks;
+        wanted.networks = vec![EndpointSpec { network: "shop_default".into(), ..EndpointSpec::default() }];
+        wanted.ports = vec![PortSpec { target: 80, protocol: "tcp".to_owned(), ..PortSpec::default() }];
+        let id = containers.create(&wanted).await.unwrap().id;
+        containers.start(id.as_str()).await.unwrap();
+        let address = containers.inspect(id.as_str()).await.unwrap().addresses["shop_default"].clone();
+        place.stop_supervisor().await;
+        place.ctr(&["tasks", "rm", "--force", id.as_str()]);
+        place.ctr(&["containers", "rm", id.as_str()]);
+        let left = || place.left().iter().filter(|one| one.contains(id.as_str()) || one.ends_with(&address)).count();
+        assert!(left() > 3, "namespace, address, lock and directories are left: {:?}", place.left());
+        let query = ObserveQuery { project: "shop".into(), ..ObserveQuery::default() };
+        assert!(place.runtime.observe(&query).await.unwrap().containers.is_empty());
+        let end = Instant::now() + LIMIT;
+        while left() > 0 {
+            assert!(Instant::now() < end, "still there: {:?}", place.left());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        networks.remove("shop_default").await.unwrap();
     });
 
     restart_policies_survive_the_supervisor_and_end_with_a_stop: |place| Box::pin(async move {

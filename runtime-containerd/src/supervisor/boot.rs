@@ -104,11 +104,7 @@ impl Supervisor {
     /// Gives addresses and rules back that belong to a namespace that is gone. The addresses stay
     /// in the record, to be asked for again.
     async fn give_back(&self, id: &str) -> Result<()> {
-        let lock = self.core.lock(id).await?;
-        let Some((_, mut record)) = optional(self.core.find_own(id).await)? else {
-            lock.remove();
-            return Ok(());
-        };
+        let Some((_lock, _, mut record)) = optional(self.core.lock_own(id).await)? else { return Ok(()) };
         if crate::netns::exists(&self.core.namespace_path(id)) || record.attached.is_empty() {
             return Ok(());
         }
@@ -118,11 +114,7 @@ impl Supervisor {
     }
 
     async fn start_after_boot(&self, id: &str) -> Result<()> {
-        let lock = self.core.lock(id).await?;
-        let Some((container, record)) = optional(self.core.find_own(id).await)? else {
-            lock.remove();
-            return Ok(());
-        };
+        let Some((_lock, container, record)) = optional(self.core.lock_own(id).await)? else { return Ok(()) };
         // By the policy's name: a start that fails is tried again.
         let changes = [(DESIRED, Some(RUNNING.to_owned())), (RESTARTING, Some("true".to_owned()))];
         self.core.set_labels(id, &changes).await?;

@@ -1,6 +1,7 @@
 //! Taking away what is left of containers that are gone, however they went.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use compose_runtime::error::Result;
@@ -8,7 +9,7 @@ use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::{Container, CreateContainerRequest, DeleteContainerRequest};
 
 use super::Supervisor;
-use crate::core::Core;
+use crate::core::{Core, FileLock, Missing, Taken};
 
 /// Names in a directory that can be identities of containers.
 fn identities(directory: &std::path::Path) -> BTreeSet<String> {
@@ -22,7 +23,7 @@ impl Supervisor {
     pub(super) async fn forget(self: &Arc<Self>, id: &str) -> Result<()> {
         self.state().units.remove(id);
         self.names().remove(id);
-        if self.core.state_directory(id).exists() || self.core.data_directory(id).exists() {
+        if self.core.places_of(id).iter().any(|path| path.exists()) {
             self.clean(&[id.to_owned()]).await?;
         }
         self.idle_later();
@@ -38,24 +39,38 @@ impl Supervisor {
     async fn clean(&self, left: &[String]) -> Result<()> {
         for id in left {
             // Directories are made before the record, under the lock of names.
-            let _names = self.core.lock("names").await?;
+            let _names = self.core.lock_names().await?;
             if self.core.get(id).await?.is_some() {
                 continue;
             }
-            // Whoever removes it is at work still.
-            let Some(lock) = self.core.try_lock(id)? else { continue };
+            let lock = match FileLock::try_take(&self.core.locks_directory().join(id), Missing::Refuse)? {
+                Taken::Held(lock) => Some(lock),
+                // Whoever removes it is at work still.
+                Taken::Busy => continue,
+                // Nobody has come as far as its lock: no other process knows it.
+                Taken::Missing => None,
+            };
             self.core.clean_container(id).await;
-            lock.remove();
+            if let Some(lock) = lock {
+                lock.remove();
+            }
         }
         Ok(())
     }
 }
 
 impl Core {
-    /// Identities that have a directory here and are not among the containers.
+    /// Everything that is kept on disk of a container, its lock included.
+    fn places_of(&self, id: &str) -> [PathBuf; 3] {
+        [self.state_directory(id), self.data_directory(id), self.locks_directory().join(id)]
+    }
+
+    /// Identities that have a directory or a lock file here and are not among the containers.
     pub(super) fn directories_without(&self, containers: &[Container]) -> BTreeSet<String> {
         let mut found = identities(&self.namespaced(&self.settings.state_root, "containers"));
         found.append(&mut identities(&self.namespaced(&self.settings.data_root, "containers")));
+        // Left by a command that was killed between the container's end and its own.
+        found.append(&mut identities(&self.locks_directory()));
         for container in containers {
             found.remove(&container.id);
         }

@@ -17,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{Manner, Supervisor};
 use crate::client::local;
-use crate::core::{Core, FileLock, Settings, private_directory};
+use crate::core::{Core, FileLock, Missing, Settings, Taken, private_directory};
 use crate::record::{DESIRED, RUNNING, STARTING, STOPPING, label};
 
 /// How long an answer may take.
@@ -54,7 +54,7 @@ impl Place {
         private_directory(&directory)?;
         // One that is about to end gives its place free.
         for _ in 0..20 {
-            if let Some(lock) = FileLock::try_take(&directory.join(&name))? {
+            if let Taken::Held(lock) = FileLock::try_take(&directory.join(&name), Missing::Create)? {
                 return Ok(Some(Self { socket: socket(settings), _lock: lock }));
             }
             if let Ok(mut other) = UnixStream::connect(socket(settings)).await {
@@ -146,6 +146,10 @@ impl Supervisor {
         match line.split_once(' ').unwrap_or((line, "")) {
             ("prepare", id) if id.bytes().all(|byte| byte.is_ascii_hexdigit()) && !id.is_empty() => {
                 self.prepare(id).await.map(|()| String::new())
+            }
+            ("release", id) => {
+                self.release(id);
+                Ok(String::new())
             }
             ("ping", _) => Ok(String::new()),
             ("status", _) => Ok(self.status()),
@@ -247,6 +251,22 @@ impl Core {
             && let Err(error) = self.start_supervisor().await
         {
             tracing::warn!(%error, "starting the supervisor");
+        }
+    }
+
+    /// Has the supervisor close what it has open in a container's network namespace, which ends with
+    /// that.
+    pub(crate) async fn release_names(&self, id: &str) {
+        match self.hosted.get() {
+            Some(supervisor) => {
+                if let Some(supervisor) = supervisor.upgrade() {
+                    supervisor.release(id);
+                }
+            }
+            None => {
+                let line = format!("release {id}");
+                let _ = tokio::time::timeout(PATIENCE, ask(&socket(&self.settings), &line)).await;
+            }
         }
     }
 

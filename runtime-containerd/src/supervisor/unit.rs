@@ -82,8 +82,8 @@ impl Supervisor {
             }
             Some(Status::Stopped) => {
                 self.rest(id);
-                match self.core.try_lock(id)? {
-                    Some(lock) => self.core.reap_under(lock, id).await?,
+                match self.core.try_lock_own(id).await? {
+                    Some((lock, container, record)) => self.core.reap_under(lock, &container, record).await?,
                     None => self.wake_later(id, BUSY),
                 }
             }
@@ -111,9 +111,9 @@ impl Supervisor {
             } else if desired == RUNNING && label(container, EXIT_CODE).is_empty() {
                 self.note_lost_end(id).await?;
             } else if record.auto_remove && !label(container, EXIT_CODE).is_empty() {
-                match self.core.try_lock(id)? {
-                    Some(lock) => {
-                        self.core.reap_under(lock, id).await?;
+                match self.core.try_lock_own(id).await? {
+                    Some((lock, container, record)) => {
+                        self.core.reap_under(lock, &container, record).await?;
                         // Its output may still be read.
                         self.wake_later(id, REMOVAL);
                     }
@@ -138,12 +138,8 @@ impl Supervisor {
 
     /// Finishes a start that a kill interrupted: whoever works on it holds the lock.
     async fn finish_start(self: &Arc<Self>, id: &str) -> Result<()> {
-        let Some(lock) = self.core.try_lock(id)? else {
+        let Some((_lock, container, record)) = self.core.try_lock_own(id).await? else {
             self.wake_later(id, BUSY);
-            return Ok(());
-        };
-        let Some((container, record)) = optional(self.core.find_own(id).await)? else {
-            lock.remove();
             return Ok(());
         };
         let restarting = label(&container, RESTARTING) == "true";
@@ -163,12 +159,8 @@ impl Supervisor {
 
     /// Finishes a stop that a kill interrupted.
     async fn finish_stop(self: &Arc<Self>, id: &str) -> Result<()> {
-        let Some(lock) = self.core.try_lock(id)? else {
+        let Some((_lock, container, mut record)) = self.core.try_lock_own(id).await? else {
             self.wake_later(id, BUSY);
-            return Ok(());
-        };
-        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else {
-            lock.remove();
             return Ok(());
         };
         if label(&container, DESIRED) == STOPPING {
@@ -180,12 +172,8 @@ impl Supervisor {
 
     /// The process has ended and nobody knows how: containerd 2 forgets at its restart.
     async fn note_lost_end(self: &Arc<Self>, id: &str) -> Result<()> {
-        let Some(lock) = self.core.try_lock(id)? else {
+        let Some((_lock, container, mut record)) = self.core.try_lock_own(id).await? else {
             self.wake_later(id, BUSY);
-            return Ok(());
-        };
-        let Some((container, mut record)) = optional(self.core.find_own(id).await)? else {
-            lock.remove();
             return Ok(());
         };
         let lost = label(&container, DESIRED) == RUNNING
@@ -231,16 +219,19 @@ impl Supervisor {
     }
 
     async fn restart(&self, id: &str) -> Result<()> {
-        let lock = self.core.lock(id).await?;
-        let Some((container, record)) = optional(self.core.find_own(id).await)? else {
-            lock.remove();
-            return Ok(());
-        };
+        let Some((_lock, container, record)) = optional(self.core.lock_own(id).await)? else { return Ok(()) };
         if label(&container, DESIRED) != RUNNING || label(&container, RESTARTING) != "true" {
             return Ok(());
         }
         tracing::info!(container = id, after = label(&container, STARTED), "starting by the restart policy");
         self.core.start_locked(&container, record, By::Policy).await.map(drop)
+    }
+
+    /// Closes what is open in a container's network namespace.
+    pub(crate) fn release(&self, id: &str) {
+        if let Some(unit) = self.state().units.get_mut(id) {
+            unit.sockets = None;
+        }
     }
 
     /// Gets everything ready that a container needs before its process runs.

@@ -158,8 +158,31 @@ impl Place {
         all
     }
 
+    /// What is on the host that was not there before.
+    #[allow(dead_code)] // Not every test program looks meanwhile.
+    pub(crate) fn left(&self) -> Vec<String> {
+        self.host_state().difference(&self.before).cloned().collect()
+    }
+
+    /// The rules that let containers through.
+    #[allow(dead_code)] // Not every test program makes networks.
+    pub(crate) fn forward_rules(&self) -> String {
+        let rules = Command::new("iptables").args(["-w", "10", "-S", "CNI-FORWARD"]).output().unwrap();
+        String::from_utf8(rules.stdout).unwrap()
+    }
+
+    /// `ctr` on this daemon and namespace; what it prints.
+    pub(crate) fn ctr(&self, words: &[&str]) -> String {
+        let output = Command::new("ctr")
+            .args(["-a", &self.settings.address, "-n", &self.namespace])
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     /// Bridges of networks that this test made, removed ones included.
-    fn bridges(&self) -> Vec<String> {
+    pub(crate) fn bridges(&self) -> Vec<String> {
         use sha2::{Digest, Sha256};
         ["shop_default", "shop_back"]
             .map(|name| Sha256::digest(format!("{}/{name}", self.namespace).as_bytes()))
@@ -181,14 +204,7 @@ impl Place {
     pub(crate) async fn finish(self) {
         self.stop_supervisor().await;
         self.runtime.images().remove(&"shop/web:1".into()).await.unwrap();
-        let ctr = |words: &[&str]| {
-            let output = Command::new("ctr")
-                .args(["-a", &self.settings.address, "-n", &self.namespace])
-                .args(words)
-                .output()
-                .unwrap();
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        };
+        let ctr = |words: &[&str]| self.ctr(words);
         assert_eq!(ctr(&["containers", "ls", "-q"]), "", "containers are left");
         assert_eq!(ctr(&["tasks", "ls", "-q"]), "", "tasks are left");
         assert_eq!(ctr(&["leases", "ls", "-q"]), "", "leases are left");
@@ -205,6 +221,38 @@ impl Place {
         assert_eq!(ctr(&["content", "ls", "-q"]), "", "blobs are left");
         ctr(&["namespaces", "rm", &self.namespace]);
         std::fs::remove_dir_all(&self.directory).unwrap();
+    }
+}
+
+/// A test that fails leaves nothing mounted and nothing running.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.directory.exists() {
+            return;
+        }
+        let mine = self.directory.display().to_string();
+        // The supervisor first: it would start containers again.
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command);
+            if command.contains("__containerd-supervisor") && command.contains(&mine) {
+                let _ = Command::new("kill").arg("-9").arg(entry.file_name()).status();
+            }
+        }
+        for id in self.ctr(&["tasks", "ls", "-q"]).lines() {
+            self.ctr(&["tasks", "rm", "--force", id]);
+        }
+        for id in self.ctr(&["containers", "ls", "-q"]).lines() {
+            self.ctr(&["containers", "rm", id]);
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        for point in mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|point| point.starts_with(&mine)) {
+            let _ = Command::new("umount").args(["--lazy", point]).status();
+        }
+        for bridge in self.bridges() {
+            let _ = Command::new("ip").args(["link", "del", &bridge]).stderr(std::process::Stdio::null()).status();
+        }
+        println!("what is left of the test is in {mine}");
     }
 }
 
