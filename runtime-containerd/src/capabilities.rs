@@ -10,7 +10,6 @@ use crate::cni::plugin_directory;
 
 /// Attributes that cannot be honoured, with the reason that the user reads.
 const REFUSED: &[(&str, &str)] = &[
-    ("devices.cdi", "CDI devices are not supported on containerd; name device files below /dev"),
     ("gpus", "devices by capability are not supported on containerd; name device files below `devices`"),
     ("deploy.resources.reservations.devices", "devices by capability are not supported on containerd"),
     ("isolation", "isolation is a Windows attribute"),

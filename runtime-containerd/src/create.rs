@@ -173,7 +173,7 @@ impl Core {
                 "destination": oci::INIT, "type": "bind", "source": program, "options": options
             }));
         }
-        let document = oci::build(Input {
+        let mut document = oci::build(Input {
             id,
             namespace: client.namespace(),
             spec,
@@ -187,6 +187,7 @@ impl Core {
             security: &crate::security::of(spec)?,
             init: spec.init == Some(true),
         })?;
+        crate::cdi::apply(spec, &mut document)?;
         let environment: Vec<String> = serde_json::from_value(document["process"]["env"].clone()).unwrap_or_default();
         let either = |own: &str, image: Option<&String>| {
             if own.is_empty() { image.cloned().unwrap_or_default() } else { own.to_owned() }
@@ -452,7 +453,7 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<Device>> {
         });
         Ok(())
     };
-    for device in &spec.devices {
+    for device in spec.devices.iter().filter(|device| !crate::cdi::is_name(&device.source)) {
         let access = if device.permissions.is_empty() { "rwm" } else { &device.permissions };
         let target = if device.target.is_empty() { &device.source } else { &device.target };
         let source = Path::new(&device.source);

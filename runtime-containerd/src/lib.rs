@@ -13,6 +13,7 @@ mod base_images;
 mod build;
 mod buildctl;
 mod capabilities;
+mod cdi;
 mod client;
 mod cni;
 mod commit;
