@@ -29,6 +29,12 @@ async fn look(runtime: &dyn Runtime, container: &str, path: &str) -> anyhow::Res
     }
 }
 
+/// Without a slash at the end; the root is only that.
+fn without_slash(path: &str) -> &str {
+    let short = path.trim_end_matches('/');
+    if short.is_empty() { "/" } else { short }
+}
+
 fn parent(path: &str) -> &str {
     match path.trim_end_matches('/').rsplit_once('/') {
         Some(("", _)) | None => "/",
@@ -52,8 +58,7 @@ pub(crate) async fn into_container(
     let metadata = if options.follow { std::fs::metadata(source) } else { std::fs::symlink_metadata(source) };
     let metadata = metadata.with_context(|| format!("cannot copy {shown}"))?;
     let target = crate::words::absolute(target, "/") + if target.ends_with('/') { "/" } else { "" };
-    let there = look(runtime, container, target.trim_end_matches('/')).await;
-    let there = if target == "/" { Some(PathStat { is_directory: true, ..PathStat::default() }) } else { there? };
+    let there = look(runtime, container, without_slash(&target)).await?;
     let contents_only = shown.ends_with("/.") || shown == ".";
     let (directory, name) = match there {
         Some(stat) if stat.is_directory && contents_only => (target.clone(), String::new()),
@@ -102,7 +107,7 @@ pub(crate) async fn from_container(
     options: CopyOptions,
 ) -> anyhow::Result<()> {
     let mut path = source.to_owned();
-    let Some(stat) = runtime.streams().stat_path(container, source.trim_end_matches('/')).await? else {
+    let Some(stat) = runtime.streams().stat_path(container, without_slash(source)).await? else {
         bail!("no such file in the container: {source}");
     };
     if options.follow && !stat.link_target.is_empty() {

@@ -25,7 +25,8 @@ pub(crate) enum Scope<'a> {
     /// A service or job that is run once, and what it depends on.
     Once(&'a [String]),
     /// Everything, for commands on what is there already; services that are named are enabled.
-    /// Env files are not read: a missing one must not keep anything from being stopped.
+    /// Env files are not read: neither a missing one nor a container name that two services claim
+    /// must keep anything from being stopped.
     Existing(&'a [String]),
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
         }
         Scope::Existing(_) => {
             options.no_env_resolution = true;
+            options.no_container_names = true;
             options.all_resources = true;
         }
     }

@@ -247,8 +247,13 @@ impl LogWriter {
 
 /// The name that logs show: without the project's name, `web-1`; a `container_name` as it is.
 pub(crate) fn short_name(container: &str, project: &str, service: &str, number: Option<usize>) -> String {
-    match (container.strip_prefix(project).and_then(|rest| rest.strip_prefix(['-', '_'])), number) {
-        (Some(rest), _) if !rest.is_empty() => rest.to_owned(),
+    let is_replica = |rest: &&str| {
+        let number = rest.strip_prefix(service).and_then(|rest| rest.strip_prefix(['-', '_']));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let rest = container.strip_prefix(project).and_then(|rest| rest.strip_prefix(['-', '_']));
+    match (rest.filter(is_replica), number) {
+        (Some(rest), _) => rest.to_owned(),
         (_, Some(number)) if container.ends_with(&format!("_{project}-{service}-{number}")) => {
             format!("{service}-{number}")
         }
@@ -317,6 +322,7 @@ mod tests {
         assert_eq!(short_name("shop-web-1", "shop", "web", Some(1)), "web-1");
         assert_eq!(short_name("shop_web_1", "shop", "web", Some(1)), "web_1");
         assert_eq!(short_name("mine", "shop", "web", Some(1)), "mine");
+        assert_eq!(short_name("shop-mine", "shop", "web", Some(1)), "shop-mine");
         assert_eq!(short_name("0123456789ab_shop-web-1", "shop", "web", Some(1)), "web-1");
     }
 

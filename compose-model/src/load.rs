@@ -148,9 +148,6 @@ pub fn load_with_remote(
         }
     }
     let mut service_files = ServiceFiles { files, sources: &mut sources, diagnostics: &mut diagnostics, tree: &tree };
-    if !options.no_env_resolution {
-        service_files.environment(&mut project);
-    }
     service_files.labels(&mut project);
     if let Err(error) = selection::select(&mut project, &options.services) {
         let mut diagnostic = Diagnostic::error("no-such-service", error.to_string());
@@ -161,6 +158,11 @@ pub fn load_with_remote(
             diagnostic = diagnostic.did_you_mean(&error.name, known);
         }
         diagnostics.push(diagnostic);
+    }
+    // Of services that are not asked for a file may be missing.
+    if !options.no_env_resolution {
+        let mut files = ServiceFiles { files, sources: &mut sources, diagnostics: &mut diagnostics, tree: &tree };
+        files.environment(&mut project);
     }
     if !options.no_container_names {
         consistency::check_container_names(&project, &tree, &mut diagnostics);

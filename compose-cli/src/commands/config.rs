@@ -1,15 +1,17 @@
 //! `config`: print the resolved file.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use compose_model::Project;
-use compose_model::canonical;
+use compose_model::canonical::{self, Document};
 use compose_model::interpolate;
 use compose_model::load::LoadOptions;
 use compose_model::names::ServiceName;
+use compose_model::template::Mention;
 use serde::Serialize as _;
 
 use crate::context::Context;
@@ -111,7 +113,7 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
         // A list is the answer: it is printed whatever -q and -o say, but for the environment.
         let text = match list {
             List::Hashes(wanted) => hashes(context, options, wanted)?,
-            List::Variables => variables(context, options, json)?,
+            List::Variables => variables(context, options, arguments.format.as_deref())?,
             _ => {
                 options.input.no_interpolate = arguments.no_interpolate;
                 // All services are listed, whatever is named.
@@ -293,13 +295,28 @@ fn uninterpolated(
     Ok(if json { canonical::write_json(&document) + "\n" } else { canonical::write_yaml(&document) })
 }
 
-fn variables(context: &Context<'_>, mut options: LoadOptions, json: bool) -> anyhow::Result<String> {
+fn variables(context: &Context<'_>, mut options: LoadOptions, format: Option<&str>) -> anyhow::Result<String> {
     options.input.no_interpolate = true;
     options.no_normalise = true;
     options.no_validation = true;
     let model = loading::load_tree(context, &options)?;
     let mentions = interpolate::variables(&model.tree);
-    if json {
+    if format == Some("yaml") {
+        // The reference keeps this order, and indents by four.
+        let field = |key: &'static str, value: Document| {
+            let fields = std::iter::once((Cow::Borrowed(key), value));
+            format!("    {}", canonical::write_yaml(&Document::Mapping(fields.collect())))
+        };
+        let entry = |mention: Mention| {
+            format!("{}:\n", mention.name)
+                + &field("name", Document::Text(mention.name))
+                + &field("defaultvalue", Document::Text(mention.default))
+                + &field("presencevalue", Document::Text(mention.presence))
+                + &field("required", Document::Bool(mention.required))
+        };
+        return Ok(mentions.into_iter().map(entry).collect());
+    }
+    if format == Some("json") {
         let entries = mentions.iter().map(|mention| {
             let entry = serde_json::json!({
                 "Name": mention.name,

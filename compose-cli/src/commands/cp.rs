@@ -79,6 +79,9 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         .filter(|container| arguments.index == 0 || container.number == usize::try_from(arguments.index).ok())
         .collect();
     containers.sort_by(|a, b| (a.one_off, a.number, &a.name).cmp(&(b.one_off, b.number, &b.name)));
+    if containers.is_empty() && arguments.index != 0 {
+        bail!("service {service:?} is not running container #{}", arguments.index);
+    }
     if containers.is_empty() {
         bail!("no container found for service {service:?}");
     }

@@ -62,7 +62,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         policy,
     });
     let changed = carry_out(context, &mut scene, intent, &Manner::default(), &mut interrupts, &mut Nobody).await;
-    if changed.is_err() {
+    let tolerated = changed.as_ref().is_ok_and(|changed| !changed.report.tolerated.is_empty());
+    if changed.is_err() || tolerated {
         let buildable = buildable(&scene, arguments);
         if !buildable.is_empty() {
             context.output.warning(&format!(

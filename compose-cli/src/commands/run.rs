@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'i', long, default_value = "true")]
     pub(crate) interactive: bool,
     /// Add or change a label
-    #[arg(short = 'l', long, value_name = "KEY=VALUE")]
+    #[arg(short = 'l', long, alias = "labels", value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,
     /// Name of the container
     #[arg(long, value_name = "NAME")]
@@ -99,7 +99,7 @@ pub(crate) struct Arguments {
     #[arg(short = 'u', long, value_name = "USER")]
     pub(crate) user: Option<String>,
     /// Mount a volume or directory
-    #[arg(short = 'v', long, value_name = "VOLUME")]
+    #[arg(short = 'v', long, alias = "volumes", value_name = "VOLUME")]
     pub(crate) volume: Vec<String>,
     /// In this directory
     #[arg(short = 'w', long, value_name = "PATH")]

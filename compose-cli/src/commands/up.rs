@@ -560,6 +560,14 @@ impl Watcher for Attached {
         });
         self.follower.forget(going.collect());
         let wordings = wording::of_plan(plan);
+        let hooks: BTreeSet<&Target> = plan
+            .steps
+            .iter()
+            .filter_map(|step| match &step.op {
+                Op::FinishHook { container, .. } => Some(container),
+                _ => None,
+            })
+            .collect();
         for step in &plan.steps {
             if let (Op::RunHook { container, .. }, Some(service)) = (&step.op, &step.service)
                 && self.shown.contains(service)
@@ -567,7 +575,10 @@ impl Watcher for Attached {
                 let name = short_name(container.name().as_str(), &self.project, service.as_str(), None);
                 self.hooks.insert(step.id.clone(), name);
             }
-            let (Op::Start { .. }, Some(service)) = (&step.op, &step.service) else { continue };
+            let (Op::Start { container, .. }, Some(service)) = (&step.op, &step.service) else { continue };
+            if hooks.contains(container) {
+                continue;
+            }
             if self.shown.contains(service) || self.awaited.contains(service) {
                 self.starts.insert(step.id.clone());
             }

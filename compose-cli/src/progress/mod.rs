@@ -126,18 +126,17 @@ impl<'a> Display<'a> {
     /// Takes an event.
     pub(crate) fn event(&mut self, event: &Event) {
         self.build_output(event);
-        if self.yields_to_logs && self.turn.comes_with(event) {
-            // The frame that stays shows how what ends with this event has ended.
-            if matches!(event, Event::Started { .. }) {
-                self.give_way();
-            } else {
-                self.board.event(event, Instant::now());
-                self.give_way();
-                return;
-            }
+        let gives_way = self.yields_to_logs && self.turn.comes_with(event);
+        // The frame that stays shows how what ends with this event has ended.
+        let begins = matches!(event, Event::Started { .. });
+        if gives_way && begins {
+            self.give_way();
         }
         let lines = self.board.event(event, Instant::now());
         self.print(&lines);
+        if gives_way && !begins {
+            self.give_way();
+        }
     }
 
     /// Shows every event in a line of its own, since log lines are printed meanwhile.

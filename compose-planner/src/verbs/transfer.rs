@@ -38,7 +38,7 @@ pub(crate) fn pull(world: &World<'_>, draft: &mut Draft, pull: &Pull) -> Result<
                 draft.notes.push(skipped("its pull policy says so"));
                 continue;
             }
-            Policy::Missing if !unset && world.image(&image).is_some() => {
+            Policy::Missing if !unset && !is_latest(image.as_str()) && world.image(&image).is_some() => {
                 draft.notes.push(skipped("Image is already present locally"));
                 continue;
             }
@@ -59,6 +59,12 @@ pub(crate) fn pull(world: &World<'_>, draft: &mut Draft, pull: &Pull) -> Result<
         draft.add(OpId::new("pull", target), op, Reason::Requested { by: "pull".to_owned() }, None);
     }
     Ok(())
+}
+
+/// Whether the tag is `latest`, written or not: whoever pulls it wants the newest.
+fn is_latest(image: &str) -> bool {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    !last.contains('@') && last.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }
 
 pub(crate) fn push(world: &World<'_>, draft: &mut Draft, push: &Push) -> Result<(), PlanError> {

@@ -25,3 +25,11 @@ services:
 > push
 > down --rmi=local
 > down --rmi=all
+# What is called latest is pulled even if it is there.
+=== file
+services:
+  tagged: {image: "db:1", pull_policy: missing}
+  latest: {image: "db:latest", pull_policy: missing}
+  untagged: {image: db, pull_policy: missing}
+  fixed: {image: "db@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", pull_policy: missing}
+? pull

@@ -3,6 +3,7 @@
 //! A case that an engine cannot do is listed as ignored with the reason, never silently passed.
 
 mod attached;
+mod attributes;
 mod bad_input;
 mod building;
 mod by_hand;
@@ -143,6 +144,7 @@ fn main() -> std::process::ExitCode {
     }
     let groups: &[&[Case]] = &[
         attached::CASES,
+        attributes::CASES,
         bad_input::CASES,
         building::CASES,
         by_hand::CASES,

@@ -202,7 +202,29 @@ impl<'a> Run<'_, 'a> {
         let needed = select::dependencies(self.world.project, service);
         let providers = needed.keys().filter_map(|name| self.providers.get(name));
         let models = service.models.keys().filter_map(|key| self.models.get(key));
-        images.chain(networks).chain(volumes).chain(providers).chain(models).cloned().chain(shared_with(spec)).collect()
+        let resources = images.chain(networks).chain(volumes).chain(providers).chain(models).cloned();
+        resources.chain(shared_with(spec)).chain(self.linked(service, spec)).collect()
+    }
+
+    /// Steps that make the containers that the engine looks for by name when it makes one with links
+    /// on its own network. Elsewhere a link is an alias, and nobody has to be there.
+    fn linked(&self, service: &Service, spec: &ContainerSpec) -> Vec<OpId> {
+        if spec.links.is_empty() {
+            return Vec::new();
+        }
+        let others = service.links.iter().map(|link| link.split(':').next().unwrap_or(link));
+        let peers = others.flat_map(|other| self.peers.get(other).into_iter().flatten().map(move |peer| (other, peer)));
+        peers
+            .flat_map(|(other, peer)| {
+                let made = match &peer.target {
+                    Target::MadeBy { op, .. } => Some(op.clone()),
+                    Target::Existing { .. } | Target::Named { .. } => None,
+                };
+                // One that is replaced has its name only at the end.
+                let renamed = OpId::new("rename", replica_label(&ServiceName::from(other), peer.number));
+                made.into_iter().chain(self.draft.has(&renamed).then_some(renamed))
+            })
+            .collect()
     }
 
     /// What a pull or a build of this plan brings is not known yet: the engine's side fills in the
