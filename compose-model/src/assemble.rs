@@ -168,6 +168,9 @@ pub(crate) struct Assembler<'a> {
     /// Scalars whose variables could not be filled in. Whatever else is said about them follows
     /// from that.
     unfilled: BTreeSet<Span>,
+    /// Variables of included projects that their secrets and configs are made of. They are read when
+    /// a container gets them, long after the environment of the included project is forgotten.
+    pub(crate) lent: BTreeMap<String, String>,
 }
 
 /// Most projects that may be included in each other.
@@ -189,6 +192,7 @@ pub fn assemble(options: &Options, files: &dyn Files, remote: &dyn Remote, shape
         models: 0,
         base_files: BTreeMap::new(),
         versions: BTreeSet::new(),
+        lent: BTreeMap::new(),
         unfilled: BTreeSet::new(),
     };
     assembler.run(options, discovered)
@@ -215,7 +219,8 @@ impl Assembler<'_> {
         let project_name = self.project_name(options, &working_directory, &inputs, &environment);
         let variable = Variable { text: Arc::from(project_name.as_str()), span: None };
         environment.insert("COMPOSE_PROJECT_NAME".to_owned(), variable);
-        let seen = environment.iter().map(|(name, variable)| (name.clone(), variable.text.to_string())).collect();
+        let mut seen: BTreeMap<String, String> =
+            environment.iter().map(|(name, variable)| (name.clone(), variable.text.to_string())).collect();
         if options.no_interpolate {
             // What is included fills in its lists from its own env file only.
             environment.clear();
@@ -246,6 +251,9 @@ impl Assembler<'_> {
             let origin = mapping.get("name").map_or(nowhere, |entry| entry.value.origin.clone());
             let value = Node::text(project_name.as_str(), origin.clone());
             mapping.insert(Arc::from("name"), Entry { key: origin, value });
+        }
+        for (name, value) in std::mem::take(&mut self.lent) {
+            seen.entry(name).or_insert(value);
         }
         Assembled {
             tree,

@@ -154,7 +154,20 @@ impl Assembler<'_> {
             let documents = self.read_documents(&path, Some((place, "included here")))?;
             inputs.push((path, documents));
         }
-        self.load_model(&model, inputs, included)
+        let tree = self.load_model(&model, inputs, included)?;
+        self.lend(&tree, &model);
+        Some(tree)
+    }
+
+    /// Keeps the values of the variables that secrets and configs of an included project name.
+    fn lend(&mut self, tree: &Node, model: &Model) {
+        let sections = ["secrets", "configs"].into_iter().filter_map(|key| tree.get(key)?.as_mapping());
+        for entry in sections.flat_map(|section| section.values()) {
+            let name = entry.value.get("environment").and_then(Node::as_str);
+            if let Some((name, variable)) = name.and_then(|name| Some((name, model.environment.get(name)?))) {
+                self.lent.entry(name.to_owned()).or_insert_with(|| variable.text.to_string());
+            }
+        }
     }
 
     fn include_env_files(&mut self, request: &Request, model: &Model, directory: &str) -> Option<Vec<String>> {

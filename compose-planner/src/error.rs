@@ -152,6 +152,14 @@ pub enum PlanError {
         /// Their names.
         names: String,
     },
+    /// A shorter interval between health checks holds for a time that has to be given.
+    #[error("healthcheck.start_interval requires healthcheck.start_period to be set (service {:?}){}", .service.as_str(), at(.place.as_ref()))]
+    StartIntervalAlone {
+        /// The service.
+        service: ServiceName,
+        /// Where it is asked for.
+        place: Option<Place>,
+    },
     /// A service uses a model, and nothing serves models.
     #[error("'models' support requires Docker Model plugin{}", at(.place.as_ref()))]
     NoModelRunner {

@@ -99,7 +99,7 @@ pub(crate) fn container(
         stop_signal: service.stop_signal.clone(),
         stop_grace_period: service.stop_grace_period,
         restart: restart_policy(service),
-        healthcheck: service.healthcheck.as_ref().map(healthcheck),
+        healthcheck: service.healthcheck.as_ref().map(|check| healthcheck(world, check)),
         ports: networking::ports(world, service),
         expose: networking::expose(service),
         mac_address: if primary_mac { String::new() } else { service.mac_address.clone() },
@@ -299,7 +299,7 @@ fn restart_policy(service: &Service) -> RestartPolicy {
     }
 }
 
-fn healthcheck(check: &Healthcheck) -> HealthcheckSpec {
+fn healthcheck(world: &World<'_>, check: &Healthcheck) -> HealthcheckSpec {
     if check.disable || check.test.first().is_some_and(|word| word == "NONE") {
         return HealthcheckSpec { test: vec!["NONE".to_owned()], ..HealthcheckSpec::default() };
     }
@@ -309,7 +309,8 @@ fn healthcheck(check: &Healthcheck) -> HealthcheckSpec {
         timeout: check.timeout,
         retries: check.retries,
         start_period: check.start_period,
-        start_interval: check.start_interval,
+        // An engine that does not know it checks at its interval from the start.
+        start_interval: check.start_interval.filter(|_| world.capabilities.start_interval),
     }
 }
 

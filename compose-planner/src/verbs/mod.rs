@@ -50,8 +50,9 @@ pub(crate) fn refuse(world: &World<'_>, name: &ServiceName) -> Result<(), PlanEr
         return Err(refused(&format!("volumes.{index}"), "mounting an image needs Docker Engine 28 (API 1.48)"));
     }
     let check = service.healthcheck.as_ref().filter(|check| !check.disable);
-    if !capabilities.start_interval && check.is_some_and(|check| check.start_interval.is_some()) {
-        return Err(refused("healthcheck.start_interval", "it needs Docker Engine 25 (API 1.44)"));
+    if check.is_some_and(|check| check.start_interval.is_some() && check.start_period.is_none()) {
+        let place = world.place(name, "healthcheck.start_interval");
+        return Err(PlanError::StartIntervalAlone { service: name.clone(), place });
     }
     let interface = service.networks.values().flatten().any(|network| !network.interface_name.is_empty());
     if !capabilities.interface_name && interface {

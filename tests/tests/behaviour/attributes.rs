@@ -12,13 +12,15 @@ crate::cases! {
         a_container_name_of_two_services_is_no_matter_to_down,
         every_made_container_is_told_before_its_logs,
         removal_says_what_goes_and_asks,
-        one_change_at_a_time_is_enough;
+        one_change_at_a_time_is_enough,
+        secrets_of_an_included_project_come_from_its_env_file;
     Docker:
         labels_come_from_files,
         the_engine_gets_what_few_ask_for,
         links_on_the_own_network_of_the_engine_find_their_container,
         foreign_containers_are_reached_and_shared,
         resources_of_others_are_named,
+        a_start_interval_needs_a_start_period,
         the_format_of_the_configuration_is_taken;
 }
 
@@ -254,6 +256,29 @@ volumes: {{data: {{name: {name}}}}}
         down?.ok()?;
         kept?;
     }
+    Ok(())
+}
+
+fn a_start_interval_needs_a_start_period(engine: &Engine) -> CaseResult {
+    let text =
+        WEB.replace("stop_signal", "healthcheck: {test: 'true', interval: 30s, start_interval: 1s}, stop_signal");
+    let project = Project::with(engine, &text)?;
+    let message = "healthcheck.start_interval requires healthcheck.start_period to be set";
+    project.compose(&["up", "-d"])?.exits(1)?.says(message)?;
+    // Engines before 25 do not know it, and check at the interval from the start.
+    project.write("compose.yaml", &text.replace("interval: 30s", "interval: 1s, start_period: 20s"))?;
+    project.compose(&["up", "-d", "--wait"])?.ok()?.says("web-1 Healthy")?;
+    Ok(())
+}
+
+fn secrets_of_an_included_project_come_from_its_env_file(engine: &Engine) -> CaseResult {
+    let project = Project::with(engine, "include: [{path: part/compose.yaml, env_file: [part/own.env]}]\n")?;
+    let text = "services:\n  web: {image: busybox, command: cat /run/secrets/word, secrets: [word]}\n\
+                secrets: {word: {environment: A_WORD}}\n";
+    project.write("part/compose.yaml", text)?;
+    project.write("part/own.env", "A_WORD=from-the-part\n")?;
+    let run = project.compose(&["run", "--rm", "-T", "web"])?.ok()?;
+    ensure_eq!(run.stdout, "from-the-part", "the secret");
     Ok(())
 }
 
