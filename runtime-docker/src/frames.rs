@@ -1,7 +1,7 @@
 //! Taking the output of containers apart: framed where there is no terminal, raw where there
 //! is one. Which of the two it is must be known; the bytes do not tell.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use compose_runtime::error::Result;
 use compose_runtime::port::{Channel, Items, LogChunk};
 use futures_util::{Stream, StreamExt};
@@ -21,18 +21,9 @@ pub(crate) const fn channel(stream: u8) -> Option<Channel> {
     }
 }
 
-/// Splits a stream into frames: stream number, three zeros, length in big-endian, content.
-#[derive(Default)]
-pub(crate) struct FrameDecoder {
-    /// The beginning of a header.
-    buffer: BytesMut,
-    /// What is still missing of the frame being passed on, with its channel.
-    open: Option<(Channel, usize)>,
-}
-
 /// What the engine wrote into the stream itself.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BadFrame(u8);
+pub(crate) struct BadFrame(pub(crate) u8);
 
 impl std::fmt::Display for BadFrame {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,44 +31,100 @@ impl std::fmt::Display for BadFrame {
     }
 }
 
+/// A part of a stream of frames.
+#[derive(Debug)]
+pub(crate) enum Part<'a> {
+    /// A frame of this channel begins.
+    Begin(Channel),
+    /// Content of the frame, never empty.
+    Content {
+        /// As much as is there.
+        bytes: &'a [u8],
+        /// Whether the frame ends with it.
+        ends: bool,
+    },
+}
+
+/// Splits a stream into frames: stream number, three zeros, length in big-endian, content. Nothing of the
+/// content is copied or held back.
+#[derive(Debug, Default)]
+pub(crate) struct FrameSplitter {
+    /// The beginning of a header, and how much of it is known.
+    header: [u8; HEADER],
+    known: usize,
+    /// What is missing of the frame.
+    missing: usize,
+}
+
+impl FrameSplitter {
+    /// Takes bytes and hands on their parts.
+    #[inline]
+    pub(crate) fn feed<'a>(&mut self, mut bytes: &'a [u8], mut each: impl FnMut(Part<'a>)) -> Result<(), BadFrame> {
+        while !bytes.is_empty() {
+            if self.missing > 0 {
+                let (content, rest) = bytes.split_at(self.missing.min(bytes.len()));
+                self.missing -= content.len();
+                each(Part::Content { bytes: content, ends: self.missing == 0 });
+                bytes = rest;
+                continue;
+            }
+            let header = match bytes.split_first_chunk() {
+                Some((header, rest)) if self.known == 0 => {
+                    bytes = rest;
+                    *header
+                }
+                _ => {
+                    let (part, rest) = bytes.split_at((HEADER - self.known).min(bytes.len()));
+                    for (to, from) in self.header.iter_mut().skip(self.known).zip(part) {
+                        *to = *from;
+                    }
+                    self.known += part.len();
+                    bytes = rest;
+                    if self.known < HEADER {
+                        return Ok(());
+                    }
+                    self.known = 0;
+                    self.header
+                }
+            };
+            let [stream, _, _, _, length @ ..] = header;
+            each(Part::Begin(channel(stream).ok_or(BadFrame(stream))?));
+            self.missing = u32::from_be_bytes(length) as usize;
+        }
+        Ok(())
+    }
+
+    /// Whether the end would come in the middle of a frame.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.missing > 0 || self.known > 0
+    }
+}
+
+/// The pieces of a stream of frames, as they come.
+struct FrameDecoder {
+    splitter: FrameSplitter,
+    channel: Channel,
+}
+
+impl Default for FrameDecoder {
+    fn default() -> Self {
+        Self { splitter: FrameSplitter::default(), channel: Channel::Stdout }
+    }
+}
+
 impl FrameDecoder {
     /// Takes bytes and gives what is complete so far. Long frames are passed on in pieces, so
     /// that nothing is held back.
-    pub(crate) fn feed(&mut self, mut bytes: Bytes) -> Result<Vec<LogChunk>, BadFrame> {
-        if !self.buffer.is_empty() {
-            self.buffer.extend_from_slice(&bytes);
-            bytes = self.buffer.split().freeze();
-        }
+    fn feed(&mut self, bytes: &Bytes) -> Result<Vec<LogChunk>, BadFrame> {
         let mut chunks = Vec::with_capacity(bytes.len() / 64 + 1);
-        loop {
-            let (channel, missing) = match self.open {
-                Some(open) => open,
-                None => {
-                    let Some(header) = bytes.first_chunk::<HEADER>() else {
-                        self.buffer.extend_from_slice(&bytes);
-                        return Ok(chunks);
-                    };
-                    let [stream, _, _, _, length @ ..] = *header;
-                    let channel = channel(stream).ok_or(BadFrame(stream))?;
-                    bytes.advance(HEADER);
-                    (channel, u32::from_be_bytes(length) as usize)
-                }
-            };
-            let piece = bytes.split_to(missing.min(bytes.len()));
-            let rest = missing - piece.len();
-            self.open = (rest > 0).then_some((channel, rest));
-            if !piece.is_empty() {
-                chunks.push(LogChunk { channel, bytes: piece });
+        let channel = &mut self.channel;
+        self.splitter.feed(bytes, |part| match part {
+            Part::Begin(begun) => *channel = begun,
+            Part::Content { bytes: content, .. } => {
+                chunks.push(LogChunk { channel: *channel, bytes: bytes.slice_ref(content) });
             }
-            if rest > 0 {
-                return Ok(chunks);
-            }
-        }
-    }
-
-    /// Whether the stream has ended in the middle of a frame.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.open.is_some() || !self.buffer.is_empty()
+        })?;
+        Ok(chunks)
     }
 }
 
@@ -89,12 +136,14 @@ pub(crate) fn chunks(bytes: impl Stream<Item = Result<Bytes>> + Send + 'static, 
     let end = futures_util::stream::once(async { None });
     let pieces = bytes.map(Some).chain(end).scan(FrameDecoder::default(), |decoder, piece| {
         let items: Vec<Result<LogChunk>> = match piece {
-            Some(Ok(bytes)) => match decoder.feed(bytes) {
+            Some(Ok(bytes)) => match decoder.feed(&bytes) {
                 Ok(chunks) => chunks.into_iter().map(Ok).collect(),
                 Err(bad) => vec![Err(error::unreadable("logs", &bad))],
             },
             Some(Err(error)) => vec![Err(error)],
-            None if decoder.is_cut() => vec![Err(error::unreadable("logs", &"it ends in the middle of a frame"))],
+            None if decoder.splitter.is_cut() => {
+                vec![Err(error::unreadable("logs", &"it ends in the middle of a frame"))]
+            }
             None => Vec::new(),
         };
         std::future::ready(Some(futures_util::stream::iter(items)))
@@ -156,14 +205,14 @@ pub(crate) mod tests {
             let mut decoder = FrameDecoder::default();
             let (mut out, mut err) = (Vec::new(), Vec::new());
             for piece in all.chunks(size) {
-                for chunk in decoder.feed(Bytes::copy_from_slice(piece)).expect("good frames") {
+                for chunk in decoder.feed(&Bytes::copy_from_slice(piece)).expect("good frames") {
                     match chunk.channel {
                         Channel::Stdout => out.extend_from_slice(&chunk.bytes),
                         Channel::Stderr => err.extend_from_slice(&chunk.bytes),
                     }
                 }
             }
-            assert!(!decoder.is_cut());
+            assert!(!decoder.splitter.is_cut());
             assert_eq!(out, [b"one\n".as_slice(), &long].concat(), "cut every {size} bytes");
             assert_eq!(err, b"\x01\x02two");
         }
@@ -171,7 +220,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_stream_that_is_not_framed_is_an_error_and_not_lost_output() {
-        assert_eq!(FrameDecoder::default().feed(Bytes::from_static(b"plain text")), Err(BadFrame(b'p')));
+        assert_eq!(FrameDecoder::default().feed(&Bytes::from_static(b"plain text")), Err(BadFrame(b'p')));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use compose_runtime::port::{Channel, LogChunk};
 use futures_util::Stream;
 
 use crate::error;
-use crate::frames::{HEADER, channel};
+use crate::frames::{BadFrame, FrameSplitter, Part};
 use crate::transport::PlainBody;
 
 /// A message that is longer than this goes on before it is whole.
@@ -49,12 +49,9 @@ impl Stream for LogStream {
             }
             let more = ready!(body.poll_take(context, |piece, whole| messages.take(piece, whole)));
             *last = match (&messages.unknown, more) {
-                (Some(stream), _) => {
-                    let what = format!("a frame of the unknown stream {stream}");
-                    Some(Err(error::unreadable(CALL, &what)))
-                }
+                (Some(bad), _) => Some(Err(error::unreadable(CALL, bad))),
                 (None, Ok(true)) => None,
-                (None, Ok(false)) if messages.is_cut() => {
+                (None, Ok(false)) if messages.splitter.is_cut() => {
                     Some(Err(error::unreadable(CALL, &"it ends in the middle of a frame")))
                 }
                 (None, Ok(false)) => Some(Ok(())),
@@ -68,28 +65,22 @@ impl Stream for LogStream {
 /// Gathers messages.
 struct Messages {
     framed: bool,
-    /// The beginning of a frame's header.
-    header: [u8; HEADER],
-    known: usize,
-    /// What is missing of the frame.
-    missing: usize,
+    splitter: FrameSplitter,
     channel: Channel,
     /// Messages of one channel, without what is around them.
     text: BytesMut,
     /// Where the last whole message in `text` ends.
     whole: usize,
     ready: VecDeque<LogChunk>,
-    /// The number of a stream that there is not: what follows cannot be read.
-    unknown: Option<u8>,
+    /// A frame of a stream that there is not: what follows cannot be read.
+    unknown: Option<BadFrame>,
 }
 
 impl Messages {
     fn new(framed: bool) -> Self {
         Self {
             framed,
-            header: [0; HEADER],
-            known: 0,
-            missing: 0,
+            splitter: FrameSplitter::default(),
             channel: Channel::Stdout,
             text: BytesMut::new(),
             whole: 0,
@@ -99,7 +90,7 @@ impl Messages {
     }
 
     /// Takes what came; `whole` says that the engine wrote no more than this at once.
-    fn take(&mut self, mut bytes: &[u8], whole: bool) {
+    fn take(&mut self, bytes: &[u8], whole: bool) {
         if !self.framed {
             // Each write of the engine is a message.
             self.text.extend_from_slice(bytes);
@@ -108,44 +99,25 @@ impl Messages {
             }
             return;
         }
-        while !bytes.is_empty() && self.unknown.is_none() {
-            if self.missing == 0 {
-                match bytes.split_first_chunk() {
-                    Some((header, rest)) if self.known == 0 => {
-                        self.begin(*header);
-                        bytes = rest;
-                    }
-                    _ => {
-                        let (part, rest) = bytes.split_at((HEADER - self.known).min(bytes.len()));
-                        for (to, from) in self.header.iter_mut().skip(self.known).zip(part) {
-                            *to = *from;
-                        }
-                        self.known += part.len();
-                        bytes = rest;
-                        if self.known == HEADER {
-                            self.known = 0;
-                            self.begin(self.header);
-                        }
-                    }
-                }
-                continue;
-            }
-            let (part, rest) = bytes.split_at(self.missing.min(bytes.len()));
-            self.text.extend_from_slice(part);
-            self.missing -= part.len();
-            if self.missing == 0 {
-                self.whole = self.text.len();
-            }
-            bytes = rest;
+        if self.unknown.is_some() {
+            return;
         }
+        // Taken out, so that what it finds can be put into the rest.
+        let mut splitter = std::mem::take(&mut self.splitter);
+        let fed = splitter.feed(bytes, |part| match part {
+            Part::Begin(channel) => self.begin(channel),
+            Part::Content { bytes, ends } => {
+                self.text.extend_from_slice(bytes);
+                if ends {
+                    self.whole = self.text.len();
+                }
+            }
+        });
+        self.splitter = splitter;
+        self.unknown = fed.err();
     }
 
-    fn begin(&mut self, [stream, _, _, _, length @ ..]: [u8; HEADER]) {
-        let Some(channel) = channel(stream) else {
-            self.unknown = Some(stream);
-            return;
-        };
-        self.missing = u32::from_be_bytes(length) as usize;
+    fn begin(&mut self, channel: Channel) {
         if channel != self.channel || self.text.last().is_some_and(|last| *last != b'\n') {
             self.gather(true);
             self.channel = channel;
@@ -160,16 +132,12 @@ impl Messages {
         }
         self.whole = 0;
     }
-
-    /// Whether the end would come in the middle of a frame.
-    const fn is_cut(&self) -> bool {
-        self.missing > 0 || self.known > 0
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frames::HEADER;
     use crate::frames::tests::frame;
 
     /// What comes out of pieces of that size, each channel's text by itself.
@@ -190,7 +158,7 @@ mod tests {
         let (messages, chunks) = gathered(&bytes, bytes.len());
         let expected = [(Channel::Stdout, "a\nb\n"), (Channel::Stderr, "c\n"), (Channel::Stdout, "d\n")];
         assert_eq!(chunks, expected.map(|(channel, text)| (channel, text.as_bytes().to_vec())));
-        assert!(!messages.is_cut());
+        assert!(!messages.splitter.is_cut());
     }
 
     #[test]
@@ -198,7 +166,7 @@ mod tests {
         let bytes = [frame(1, b"a\n"), frame(1, b"long "), frame(1, b"line\n"), frame(1, b"b\n")].concat();
         for cut in 1..=bytes.len() {
             let (messages, chunks) = gathered(&bytes, cut);
-            assert!(!messages.is_cut());
+            assert!(!messages.splitter.is_cut());
             let texts: Vec<_> = chunks.iter().map(|(_, text)| String::from_utf8_lossy(text).into_owned()).collect();
             assert_eq!(texts.concat(), "a\nlong line\nb\n", "cut every {cut}");
             let part = texts.iter().position(|text| text.ends_with("long ")).expect("the part, which ends a piece");
@@ -225,7 +193,7 @@ mod tests {
     fn a_huge_message_does_not_have_to_be_whole() {
         let huge = frame(1, &vec![b'x'; LONGEST * 8]);
         let (messages, chunks) = gathered(&huge[..LONGEST * 6], LONGEST);
-        assert!(messages.is_cut());
+        assert!(messages.splitter.is_cut());
         assert!(!chunks.is_empty() && messages.text.len() <= 2 * LONGEST);
         let given: usize = chunks.iter().map(|(_, text)| text.len()).sum();
         assert_eq!(given + messages.text.len() + HEADER, LONGEST * 6);
@@ -233,6 +201,6 @@ mod tests {
 
     #[test]
     fn what_is_not_framed_is_told() {
-        assert_eq!(gathered(b"plain text", 3).0.unknown, Some(b'p'));
+        assert_eq!(gathered(b"plain text", 3).0.unknown, Some(BadFrame(b'p')));
     }
 }
