@@ -27,6 +27,8 @@ mod ownership;
 #[cfg(test)]
 mod pages;
 mod progress;
+#[cfg(test)]
+mod reference_flags;
 mod registries;
 mod remote;
 mod saved_plan;

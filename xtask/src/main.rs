@@ -56,6 +56,8 @@ Jobs:
                       ask the reference anew what the test run compares with
   conformance --recorded
                       that comparison alone, without the reference
+  conformance --record-flags
+                      ask the reference anew for the flags of every command
   fuzz [TARGET]... [--seconds N]
                       coverage-guided fuzzing: loader, interpolation, dotenv
   kill-test [--supervisor] [--engine NAME]... [--rounds N] [-- FILTER...]

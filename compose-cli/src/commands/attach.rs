@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     /// Do not connect standard input
     #[arg(long)]
     pub(crate) no_stdin: bool,
-    /// Pass signals on to the process
+    /// Pass signals on to the process [default: true]
     #[arg(long, default_value = "true")]
     pub(crate) sig_proxy: bool,
 }

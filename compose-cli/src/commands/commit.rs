@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// Message
     #[arg(short = 'm', long, value_name = "TEXT")]
     pub(crate) message: Option<String>,
-    /// Freeze the container meanwhile
+    /// Freeze the container meanwhile [default: true]
     #[arg(short = 'p', long, default_value = "true")]
     pub(crate) pause: bool,
 }

@@ -66,7 +66,7 @@ pub(crate) struct Arguments {
     /// Print for every value the place that it came from
     #[arg(long)]
     pub(crate) origin: bool,
-    /// Write to a file
+    /// Write to a file [default: to stdout]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<String>,
     /// Print the names of profiles

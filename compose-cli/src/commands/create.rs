@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Keep containers even if something changed
     #[arg(long)]
     pub(crate) no_recreate: bool,
-    /// When to pull images, instead of each service's pull_policy: always, missing, never, build
+    /// When to pull images, instead of each service's policy: always, missing, never, build [default: policy]
     #[arg(long, value_name = "POLICY")]
     pub(crate) pull: Option<String>,
     /// Pull without progress

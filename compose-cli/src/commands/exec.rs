@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Number of the replica, from 1
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = crate::args::integer)]
     pub(crate) index: i64,
-    /// Without a terminal
+    /// Without a terminal [default: true where standard output is none]
     #[arg(short = 'T', long, alias = "no-TTY")]
     pub(crate) no_tty: bool,
     /// With a terminal

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Only before this time: a timestamp or a duration such as 10m
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// Only the last lines of each container
+    /// Only the last lines of each container [default: all]
     #[arg(short = 'n', long, value_name = "N")]
     pub(crate) tail: Option<String>,
     /// Show the time of each line

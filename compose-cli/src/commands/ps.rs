@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     /// Do not shorten columns
     #[arg(long)]
     pub(crate) no_trunc: bool,
-    /// Include containers of services that the file does not have
+    /// Include containers of services that the file does not have [default: true]
     #[arg(long, default_value = "true")]
     pub(crate) orphans: bool,
     /// Only container IDs

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// A service; all of the project when none is named
     #[arg(value_name = "SERVICE")]
     pub(crate) services: Vec<String>,
-    /// Also stopped containers
+    /// Also stopped containers [default: shows just running]
     #[arg(short = 'a', long)]
     pub(crate) all: bool,
     /// table, json, or a Go template

@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
     /// Do not build images, even if they are missing
     #[arg(long)]
     pub(crate) no_build: bool,
-    /// When to pull images, instead of each service's pull_policy: always, missing, never, build
+    /// When to pull images, instead of each service's policy: always, missing, never, build [default: policy]
     #[arg(long, value_name = "POLICY")]
     pub(crate) pull: Option<String>,
     /// Pull without progress

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     /// Do not build and start first
     #[arg(long)]
     pub(crate) no_up: bool,
-    /// Remove images that a rebuild leaves without a name
+    /// Remove images that a rebuild leaves without a name [default: true]
     #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", hide_default_value = true, value_parser = crate::args::boolean)]
     pub(crate) prune: bool,
     /// No build output

@@ -5,6 +5,7 @@
 //! that is found without `-f` is also run without it, with its override and `.env`.
 
 mod compare;
+mod flags;
 pub(crate) mod recorded;
 
 use crate::{packages, reference, shell};
@@ -47,10 +48,15 @@ enum Project {
 }
 
 /// `cargo xtask conformance [--program OTHER] DIR...`, or
-/// `--record` for what the test run compares with, or `--recorded` for that comparison alone.
+/// `--record` for what the test run compares with, or `--recorded` for that comparison alone;
+/// `--record-flags` for the flags that a test of the command line compares with.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if arguments.is_empty() {
-        bail!("conformance wants folders with compose files, --record or --recorded");
+        bail!("conformance wants folders with compose files, --record, --recorded or --record-flags");
+    }
+    if arguments == ["--record-flags"] {
+        flags::record(&reference::program()?)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let ours = match shell::other_program() {
         Some(program) => program,
