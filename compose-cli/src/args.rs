@@ -30,7 +30,7 @@ pub(crate) struct RootOptions {
     /// Also networks, volumes, secrets and configs that no service uses
     #[arg(long)]
     pub(crate) all_resources: bool,
-    /// Colour and control characters: never, always, auto
+    /// Colour and control characters: never, always, auto [default: auto]
     #[arg(long, value_name = "WHEN")]
     pub(crate) ansi: Option<String>,
     /// Deprecated, use --ansi never
@@ -39,7 +39,7 @@ pub(crate) struct RootOptions {
     /// How progress is shown: auto, tty, plain, json, quiet
     #[arg(long, value_name = "MODE")]
     pub(crate) progress: Option<String>,
-    /// How many steps may run at the same time; -1 for the engine's own limits
+    /// How many steps may run at the same time; -1 for the engine's own limits [default: -1]
     #[arg(long, value_name = "N", value_parser = integer)]
     pub(crate) parallel: Option<i64>,
     /// Separate the parts of names by `_`
@@ -190,6 +190,13 @@ pub(crate) enum Verb {
     Watch(commands::watch::Arguments),
     /// Publish the project as an artifact of a registry
     Publish(commands::publish::Arguments),
+    /// Convert the project into another form
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Bridge {
+        /// The command.
+        #[command(subcommand)]
+        command: commands::bridge::Verb,
+    },
     /// Experimental commands
     #[command(hide = true, subcommand_required = true)]
     Alpha {
@@ -248,8 +255,8 @@ const CHANGING: [&str; 13] =
 
 /// Whether the command changes a project that another directory may have made.
 fn takes_over(command: &Command, parent: Option<&str>) -> bool {
-    // `supervisor run` and `supervisor stop` have names of theirs, and no project.
-    parent != Some("supervisor") && CHANGING.contains(&command.get_name())
+    // Commands of these groups have the names of others, and no project.
+    !matches!(parent, Some("supervisor" | "transformations")) && CHANGING.contains(&command.get_name())
 }
 
 fn adopt() -> clap::Arg {

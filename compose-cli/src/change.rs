@@ -217,6 +217,11 @@ pub(crate) async fn carry_out(
         plan = self::plan(context, scene, &intent).await?;
     }
     print_notes(context, &plan);
+    // `watch` has said so before it built the first time.
+    let builds = !manner.among_logs && plan.steps.iter().any(|step| matches!(step.op, Op::Build { .. }));
+    if let Some(caution) = scene.runtime.builder().filter(|_| builds).and_then(|builder| builder.caution()) {
+        context.output.warning(&caution);
+    }
     if context.options.dry_run {
         display.pretend(&plan);
         if plan.replan_after_images

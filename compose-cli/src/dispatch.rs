@@ -56,6 +56,7 @@ pub(crate) fn dispatch(
         Verb::Apply(arguments) => block_on(commands::apply::run(context, &arguments))?,
         Verb::Why(arguments) => block_on(commands::why::run(context, &arguments))?,
         Verb::Cp(arguments) => block_on(commands::cp::run(context, &arguments))?,
+        Verb::Bridge { command } => block_on(commands::bridge::run(context, &command))?,
         Verb::Alpha { command: AlphaVerb::Viz(arguments) } => commands::viz::run(context, &arguments),
         Verb::Alpha { command: AlphaVerb::Generate(arguments) } => {
             block_on(commands::generate::run(context, &arguments))?

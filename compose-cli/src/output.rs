@@ -139,7 +139,8 @@ impl Output {
         match self.ansi {
             Ansi::Never => false,
             Ansi::Always => true,
-            Ansi::Auto => self.stderr_terminal,
+            // Who asks for the display of a terminal gets it whole.
+            Ansi::Auto => self.stderr_terminal || self.progress == ProgressMode::Terminal,
         }
     }
 
@@ -199,8 +200,11 @@ impl Output {
         }
         if self.stderr_terminal {
             let seconds = self.started.elapsed().as_secs();
-            let word = if level == "warning" { "WARN" } else { "ERRO" };
-            let (on, off) = if self.colour_on_stderr() { ("\u{1b}[33m", "\u{1b}[0m") } else { ("", "") };
+            let (word, colour) = if level == "warning" { ("WARN", 33) } else { ("INFO", 36) };
+            let (on, off) = match self.colour_on_stderr() {
+                true => (format!("\u{1b}[{colour}m"), "\u{1b}[0m"),
+                false => (String::new(), ""),
+            };
             return self.message(format!("{on}{word}{off}[{seconds:04}] {text} \n"));
         }
         let time = crate::time_format::now_rfc3339();

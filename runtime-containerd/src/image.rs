@@ -7,7 +7,7 @@ use compose_model::names::{ImageId, ImageRef};
 use compose_planner::observed;
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
-use compose_runtime::port::{ImageDescription, Outcome};
+use compose_runtime::port::{ImageDescription, ImageSummary, Outcome};
 use containerd_client::services::v1::snapshots::{
     CommitSnapshotRequest, PrepareSnapshotRequest, RemoveSnapshotRequest, StatSnapshotRequest,
 };
@@ -84,6 +84,7 @@ pub(crate) struct ImageDefaults {
     pub(crate) cmd: Option<Vec<String>>,
     pub(crate) working_dir: Option<String>,
     pub(crate) volumes: Option<BTreeMap<String, serde_json::Value>>,
+    pub(crate) labels: Option<BTreeMap<String, String>>,
     pub(crate) stop_signal: Option<String>,
     pub(crate) exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
     pub(crate) healthcheck: Option<ImageHealthcheck>,
@@ -426,7 +427,34 @@ impl Core {
             user: defaults.user.unwrap_or_default(),
             working_dir: defaults.working_dir.unwrap_or_default(),
             environment: defaults.env.unwrap_or_default(),
+            exposed: defaults.exposed_ports.unwrap_or_default().into_keys().collect(),
         }))
+    }
+
+    /// Images whose configuration has a label, each once with all its names.
+    pub(crate) async fn images_with(&self, label: &str, value: &str) -> Result<Vec<ImageSummary>> {
+        let mut found: BTreeMap<String, ImageSummary> = BTreeMap::new();
+        for image in self.list_images().await? {
+            // An image for another platform, or half pulled, is none for this machine.
+            let Ok(resolved) = self.resolved(&image).await else { continue };
+            let labels = resolved.defaults().labels.unwrap_or_default();
+            if labels.get(label).is_none_or(|known| known != value) {
+                continue;
+            }
+            let created = resolved.configuration.created.as_deref().and_then(|text| text.parse().ok());
+            let size: i64 = resolved.manifest.layers.iter().map(|layer| layer.size).sum();
+            let summary = found.entry(resolved.id.clone()).or_insert_with(|| ImageSummary {
+                id: resolved.id.clone(),
+                created: created.map_or(0, jiff::Timestamp::as_second),
+                size: u64::try_from(size).unwrap_or(0),
+                labels,
+                ..ImageSummary::default()
+            });
+            let familiar = reference::familiar(&image.name);
+            let names = if familiar.contains('@') { &mut summary.digests } else { &mut summary.tags };
+            names.push(familiar);
+        }
+        Ok(found.into_values().collect())
     }
 
     /// Removes a name; the collector takes what no name refers to.

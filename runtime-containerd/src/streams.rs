@@ -5,8 +5,8 @@ use compose_model::names::ImageRef;
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::{
-    AttachOptions, EngineEvent, EventQuery, ExecOptions, ExecSession, ImageDescription, Images, Items, LogChunk,
-    LogOptions, Outcome, PathStat, ProgressSink, Reader, Session, Stats, Streams, TransferProgress,
+    AttachOptions, EngineEvent, EventQuery, ExecOptions, ExecSession, ImageDescription, ImageSummary, Images, Items,
+    LogChunk, LogOptions, Outcome, PathStat, ProgressSink, Reader, Session, Stats, Streams, TransferProgress,
 };
 
 use crate::core::Core;
@@ -31,6 +31,10 @@ impl Images for Core {
 
     async fn load(&self, archive: Reader) -> Result<Vec<String>> {
         self.load_archive(archive).await
+    }
+
+    async fn list(&self, label: &str, value: &str) -> Result<Vec<ImageSummary>> {
+        self.images_with(label, value).await
     }
 
     async fn resolve_digest(&self, image: &ImageRef) -> Result<String> {

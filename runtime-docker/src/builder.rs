@@ -74,6 +74,16 @@ impl Builder for ImageBuilder {
         }
     }
 
+    fn caution(&self) -> Option<String> {
+        // With DOCKER_BUILDKIT=0 the classic builder was asked for.
+        let fell_back = !self.endpoint.classic_builds && bake::plugin(&self.endpoint.config_directory).is_none();
+        fell_back.then(|| {
+            "buildx Docker CLI plugin not found: falling back to the classic builder. BuildKit-only build features \
+             (multi-arch, secrets, ssh, additional contexts, ...) will not be available"
+                .to_owned()
+        })
+    }
+
     fn definition(&self, specs: &[BuildSpec]) -> Result<String> {
         bake::definition(specs, &self.endpoint.default_platform)
     }

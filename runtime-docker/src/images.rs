@@ -1,5 +1,7 @@
 //! Images: pull, push, remove, inspect, load.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
@@ -8,12 +10,14 @@ use compose_model::names::ImageRef;
 use compose_registry::{Credentials, Login};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
-use compose_runtime::port::{ImageDescription, Images, Outcome, ProgressSink, Reader, TransferProgress};
+use compose_runtime::port::{ImageDescription, ImageSummary, Images, Outcome, ProgressSink, Reader, TransferProgress};
 use futures_util::{Stream, StreamExt};
 use http::{Method, StatusCode};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::endpoint::Endpoint;
+use crate::observe::label_filters;
 use crate::reference::Reference;
 use crate::transport::{Call, Class, Payload, Query, Transport, encode_path};
 use crate::{error, frames};
@@ -132,12 +136,44 @@ struct Metadata {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct ImageConfig {
-    volumes: Option<std::collections::BTreeMap<String, serde_json::Value>>,
+    volumes: Option<BTreeMap<String, serde_json::Value>>,
     entrypoint: Option<Vec<String>>,
     cmd: Option<Vec<String>>,
     user: String,
     working_dir: String,
     env: Option<Vec<String>>,
+    exposed_ports: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+/// An image as the engine lists it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct SummaryBody {
+    id: String,
+    parent_id: String,
+    repo_tags: Option<Vec<String>>,
+    repo_digests: Option<Vec<String>>,
+    created: i64,
+    size: u64,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl SummaryBody {
+    fn summary(self) -> ImageSummary {
+        // Where there is none, older engines say so in words.
+        let named = |names: Option<Vec<String>>| {
+            names.unwrap_or_default().into_iter().filter(|name| !name.starts_with("<none>")).collect()
+        };
+        ImageSummary {
+            id: self.id,
+            parent: self.parent_id,
+            tags: named(self.repo_tags),
+            digests: named(self.repo_digests),
+            created: self.created,
+            size: self.size,
+            labels: self.labels.unwrap_or_default(),
+        }
+    }
 }
 
 impl ImageBody {
@@ -161,6 +197,7 @@ impl ImageBody {
             user: config.user,
             working_dir: config.working_dir,
             environment: config.env.unwrap_or_default(),
+            exposed: config.exposed_ports.unwrap_or_default().into_keys().collect(),
         }
     }
 }
@@ -252,6 +289,14 @@ impl Images for DockerImages {
         })
         .await?;
         Ok(names)
+    }
+
+    async fn list(&self, label: &str, value: &str) -> Result<Vec<ImageSummary>> {
+        let filters = json!({"label": label_filters(&[(label.to_owned(), Some(value.to_owned()))])});
+        let query = Query::new().with("filters", &filters.to_string());
+        let bodies: Vec<SummaryBody> =
+            self.transport.unary(Call::get(format!("/images/json{query}"))).await?.decode()?;
+        Ok(bodies.into_iter().map(SummaryBody::summary).collect())
     }
 
     async fn resolve_digest(&self, image: &ImageRef) -> Result<String> {

@@ -1,7 +1,7 @@
 //! Builds through the `docker-buildx` plugin: a bake file as JSON on its standard input. Which
 //! builder the plugin speaks to, and where the image goes, is the backend's to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -125,16 +125,25 @@ pub async fn build(
     let read = async {
         let mut lines = BufReader::new(errors).split(b'\n');
         let mut last = String::new();
+        let mut kept = VecDeque::new();
         while let Some(line) = lines.next_segment().await? {
             let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
             if let Some(error) = line.strip_prefix("ERROR: ") {
                 last = error.to_owned();
             }
+            if is_about_the_plugin(&line) {
+                continue;
+            }
             if !spec.quiet {
                 output(line);
+                continue;
             }
+            if kept.len() >= KEPT_LINES {
+                kept.pop_front();
+            }
+            kept.push_back(line);
         }
-        Ok::<_, std::io::Error>(last)
+        Ok::<_, std::io::Error>((last, kept))
     };
     let results = child.stdout.take();
     let check = async {
@@ -147,14 +156,30 @@ pub async fn build(
     };
     let (written, read, checked) = tokio::join!(write, read, check);
     checked.map_err(failed)?;
-    let said = read.map_err(failed)?;
+    let (said, kept) = read.map_err(failed)?;
     let status = child.wait().await.map_err(failed)?;
     if !status.success() {
-        let said = if said.is_empty() { format!("{program} ended with {status}") } else { said };
+        // A failure is never quiet: what the step said is why it failed.
+        kept.into_iter().for_each(output);
+        let said = match said {
+            said if !said.is_empty() => said,
+            _ if spec.check => "its check has found what is told above".to_owned(),
+            _ => format!("{program} ended with {status}"),
+        };
         return Err(RuntimeError::Failed { message: format!("failed to build {}: {said}", spec.service) });
     }
     written.map_err(failed)?;
     Ok(metadata.digest(&target_name(spec)))
+}
+
+/// Lines of a quiet build that are kept for the case that it fails.
+const KEPT_LINES: usize = 40;
+
+/// What the plugin says of itself: which builder it has taken, and what it makes of a bake file that it
+/// also tries to read as a Compose file, in which a dollar sign begins a variable.
+fn is_about_the_plugin(line: &str) -> bool {
+    line.starts_with("#0 building with ")
+        || line.starts_with("WARNING: The \"") && line.ends_with("variable is not set. Defaulting to a blank string.")
 }
 
 /// Where the plugin writes what it has made.

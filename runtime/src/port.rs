@@ -255,6 +255,8 @@ pub trait Images: Send + Sync {
     async fn inspect(&self, image: &str) -> Result<Option<ImageDescription>>;
     /// Loads an archive (`docker save` or OCI layout) and returns the names in it.
     async fn load(&self, archive: Reader) -> Result<Vec<String>>;
+    /// Images whose configuration has the label with this value.
+    async fn list(&self, label: &str, value: &str) -> Result<Vec<ImageSummary>>;
     /// The digest that a registry has for a reference, for `config --resolve-image-digests`.
     async fn resolve_digest(&self, image: &ImageRef) -> Result<String>;
 }
@@ -292,6 +294,23 @@ pub struct ImageDescription {
     pub user: String,
     pub working_dir: String,
     pub environment: Vec<String>,
+    /// `80/tcp`.
+    pub exposed: Vec<String>,
+}
+
+/// An image in a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // The engine's own words.
+pub struct ImageSummary {
+    pub id: String,
+    /// The image that it was made of, where the engine knows.
+    pub parent: String,
+    pub tags: Vec<String>,
+    pub digests: Vec<String>,
+    /// Unix seconds.
+    pub created: i64,
+    pub size: u64,
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Logs, attach, exec, events, archives and figures.
@@ -476,6 +495,10 @@ pub trait Builder: Send + Sync {
         secrets: &(dyn ContentSource + Sync),
         output: ProgressSink<'_, String>,
     ) -> Result<String>;
+    /// What users should know of this builder before it builds, if anything.
+    fn caution(&self) -> Option<String> {
+        None
+    }
     /// What would be built, as a bake file in JSON. No secret is read.
     ///
     /// # Errors

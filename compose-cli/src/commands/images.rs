@@ -114,7 +114,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
 }
 
 /// Name and tag; `<none>` where there is none.
-fn split_reference(reference: &str) -> (String, String) {
+pub(super) fn split_reference(reference: &str) -> (String, String) {
     if reference.starts_with("sha256:") || reference.is_empty() {
         return ("<none>".to_owned(), "<none>".to_owned());
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod attach;
+pub(crate) mod bridge;
 pub(crate) mod build;
 pub(crate) mod check;
 pub(crate) mod commit;

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     pub(crate) all: bool,
     /// Only containers with a property: status=STATE
     #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) filter: Vec<String>,
+    pub(crate) filter: Option<String>,
     /// table, json, or a Go template such as '{{.Name}}'
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
 /// Lists containers.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
     let mut states = arguments.status.clone();
-    for filter in &arguments.filter {
+    if let Some(filter) = &arguments.filter {
         match filter.split_once('=') {
             Some(("status", state)) => states.push(state.to_owned()),
             Some(_) => bail!("filter {filter:?} is not implemented; use status=STATE"),

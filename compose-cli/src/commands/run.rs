@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 
 use crate::change::{Changed, Manner, Watcher, carry_out};
 use crate::context::{Context, Scene, Wanted, no_such_service};
-use crate::invocation::ExitStatus;
+use crate::invocation::{CommandError, ExitStatus};
 use crate::session::{self, Ended, Wiring};
 use crate::signals::Interrupts;
 
@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Set variables from a file
     #[arg(long, value_name = "FILE")]
     pub(crate) env_from_file: Vec<String>,
-    /// Keep standard input open
+    /// Keep standard input open [default: true]
     #[arg(short = 'i', long, default_value = "true")]
     pub(crate) interactive: bool,
     /// Add or change a label
@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
     /// Leave dependencies alone
     #[arg(long)]
     pub(crate) no_deps: bool,
-    /// Without a terminal
+    /// Without a terminal [default: true where standard output is none]
     #[arg(short = 'T', long, alias = "no-TTY")]
     pub(crate) no_tty: bool,
     /// With a terminal
@@ -71,7 +71,7 @@ pub(crate) struct Arguments {
     /// Publish a port
     #[arg(short = 'p', long, value_name = "PORT")]
     pub(crate) publish: Vec<String>,
-    /// When to pull images, instead of each service's pull_policy: always, missing, never, build
+    /// When to pull images, instead of each service's policy: always, missing, never, build [default: policy]
     #[arg(long, value_name = "POLICY")]
     pub(crate) pull: Option<String>,
     /// No output but the command's
@@ -210,7 +210,7 @@ async fn attached(
                 }
             }
         } else {
-            connected.await?
+            connected.await.map_err(reader_has_gone)?
         };
         match ended {
             Ended::Output => break,
@@ -229,6 +229,19 @@ async fn attached(
         let _ = tokio::time::timeout(GRACE, gone(scene, id, &mut events)).await;
     }
     Ok(signalled.unwrap_or(ExitStatus(i32::try_from(code).unwrap_or(1))))
+}
+
+/// Whoever read the output has gone: the reference says so and ends with 1, where other commands end as a
+/// signal would end them.
+fn reader_has_gone(error: anyhow::Error) -> anyhow::Error {
+    let gone = error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    });
+    if !gone {
+        return error;
+    }
+    let message = "write /dev/stdout: broken pipe".to_owned();
+    CommandError { status: ExitStatus::FAILURE, message }.into()
 }
 
 /// Waits until the engine has removed the container: what comes next may want its name or volumes.
@@ -293,7 +306,7 @@ impl Watcher for OneOff {
 }
 
 /// 64 hex digits that nobody else has.
-fn slug() -> anyhow::Result<String> {
+pub(super) fn slug() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 32];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))

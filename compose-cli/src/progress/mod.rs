@@ -7,7 +7,8 @@ mod frame;
 mod screen;
 pub(crate) mod wording;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use compose_planner::{Op, OpId, Plan};
@@ -52,6 +53,37 @@ impl LogsTurn {
     }
 }
 
+/// A build of a plan.
+#[derive(Debug, Default)]
+struct Build {
+    service: String,
+    /// Whether it has said something: an empty line begins no output.
+    begun: bool,
+    /// Its last lines, where they are not shown as they come.
+    kept: VecDeque<String>,
+}
+
+/// A line of a builder with the service that is built, as builders write it that build several at once:
+/// `#7 [2/2] RUN make` becomes `#7 [web 2/2] RUN make`.
+fn named<'a>(line: &'a str, service: &str) -> Cow<'a, str> {
+    let parts = line.strip_prefix('#').and_then(|rest| rest.split_once(' '));
+    let Some((number, rest)) =
+        parts.filter(|(number, _)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    else {
+        return Cow::Borrowed(line);
+    };
+    if rest.contains("load local bake definitions") {
+        return Cow::Borrowed(line);
+    }
+    if let Some(rest) = rest.strip_prefix('[') {
+        return Cow::Owned(format!("#{number} [{service} {rest}"));
+    }
+    match rest.starts_with("exporting to ") || rest.starts_with("resolving provenance") {
+        true => Cow::Owned(format!("#{number} [{service}] {rest}")),
+        false => Cow::Borrowed(line),
+    }
+}
+
 /// A progress display.
 pub(crate) struct Display<'a> {
     output: &'a Output,
@@ -75,7 +107,9 @@ pub(crate) struct Display<'a> {
     /// Every line is printed then, not only those that need attention.
     tell_all: bool,
     pulls: BTreeSet<String>,
-    builds: BTreeMap<OpId, Vec<String>>,
+    builds: BTreeMap<OpId, Build>,
+    /// Lines of builds name the service, since there are several.
+    names_builds: bool,
 }
 
 impl<'a> Display<'a> {
@@ -97,6 +131,7 @@ impl<'a> Display<'a> {
             tell_all: false,
             pulls: BTreeSet::new(),
             builds: BTreeMap::new(),
+            names_builds: false,
         }
     }
 
@@ -115,10 +150,14 @@ impl<'a> Display<'a> {
         for step in &plan.steps {
             match &step.op {
                 Op::Pull { image, .. } if self.quiet_pull => drop(self.pulls.insert(format!("Image {image}"))),
-                Op::Build { .. } => drop(self.builds.insert(step.id.clone(), Vec::new())),
+                Op::Build { spec } => {
+                    let build = Build { service: spec.service.to_string(), ..Build::default() };
+                    drop(self.builds.insert(step.id.clone(), build));
+                }
                 _ => {}
             }
         }
+        self.names_builds |= self.builds.len() > 1;
         let lines = self.board.begin(plan, Instant::now());
         self.print(&lines);
     }
@@ -160,27 +199,32 @@ impl<'a> Display<'a> {
     fn build_output(&mut self, event: &Event) {
         match event {
             Event::Progress { id, progress: Progress::Output(text) } => {
-                let Some(kept) = self.builds.get_mut(id) else { return };
+                let Some(build) = self.builds.get_mut(id) else { return };
                 let text = text.trim_end_matches('\n');
+                build.begun |= !text.is_empty();
+                if !build.begun {
+                    return;
+                }
+                let text = if self.names_builds { named(text, &build.service) } else { Cow::Borrowed(text) };
                 match self.mode {
-                    _ if self.quiet_build => {}
-                    ProgressMode::Plain if self.build_is_data => drop(self.output.line(text)),
-                    ProgressMode::Plain => self.output.message(format!("{text}\n")),
-                    ProgressMode::Terminal => {
-                        if kept.len() >= BUILD_LINES {
-                            kept.remove(0);
+                    ProgressMode::Plain if !self.quiet_build && self.build_is_data => drop(self.output.line(text)),
+                    ProgressMode::Plain if !self.quiet_build => self.output.message(format!("{text}\n")),
+                    _ => {
+                        if build.kept.len() >= BUILD_LINES {
+                            build.kept.pop_front();
                         }
-                        kept.push(text.to_owned());
+                        build.kept.push_back(text.into_owned());
                     }
-                    ProgressMode::Json | ProgressMode::Quiet => {}
                 }
             }
             Event::Failed { id, .. } => {
-                if let Some(kept) = self.builds.remove(id)
+                // With `--progress json` every line is an object, and the error says it.
+                if let Some(Build { kept, .. }) = self.builds.remove(id)
                     && !kept.is_empty()
+                    && self.mode != ProgressMode::Json
                 {
                     self.clear();
-                    self.output.message(format!("{}\n", kept.join("\n")));
+                    self.output.message(format!("{}\n", Vec::from(kept).join("\n")));
                 }
             }
             _ => {}
@@ -275,6 +319,22 @@ mod tests {
     use compose_runtime::event::Completion;
 
     use super::*;
+
+    #[test]
+    fn lines_of_several_builds_name_their_service() {
+        for (line, expected) in [
+            ("#7 [2/2] RUN make", "#7 [web 2/2] RUN make"),
+            ("#2 [internal] load .dockerignore", "#2 [web internal] load .dockerignore"),
+            ("#9 exporting to image", "#9 [web] exporting to image"),
+            ("#9 exporting layers done", "#9 exporting layers done"),
+            ("#1 [internal] load local bake definitions", "#1 [internal] load local bake definitions"),
+            ("#7 0.5 [not a stage]", "#7 0.5 [not a stage]"),
+            ("# [heading]", "# [heading]"),
+            ("", ""),
+        ] {
+            assert_eq!(named(line, "web"), expected);
+        }
+    }
 
     #[test]
     fn logs_wait_for_what_is_being_made_and_come_once() {

@@ -16,9 +16,9 @@ use super::{CopiedFile, Fake};
 use crate::error::{Result, RuntimeError};
 use crate::port::{
     AttachOptions, Builder, Channel, CommitOptions, Containers, ContentSource, Created, Description, EngineEvent,
-    EventQuery, ExecOptions, ExecSession, ImageDescription, Images, Inspection, Items, LogChunk, LogOptions, Networks,
-    ObserveQuery, Outcome, PathStat, ProgressSink, Reader, Runtime, Session, Stats, Streams, TransferProgress,
-    VolumeDescription, Volumes,
+    EventQuery, ExecOptions, ExecSession, ImageDescription, ImageSummary, Images, Inspection, Items, LogChunk,
+    LogOptions, Networks, ObserveQuery, Outcome, PathStat, ProgressSink, Reader, Runtime, Session, Stats, Streams,
+    TransferProgress, VolumeDescription, Volumes,
 };
 
 impl Fake {
@@ -271,6 +271,12 @@ impl Images for Fake {
         let name = String::from_utf8_lossy(&bytes).trim().to_owned();
         self.world().add_image(&ImageRef::from(name.as_str()));
         Ok(vec![name])
+    }
+
+    async fn list(&self, _label: &str, _value: &str) -> Result<Vec<ImageSummary>> {
+        // Its images are names without a configuration.
+        self.glance("list-images", "")?;
+        Ok(Vec::new())
     }
 
     async fn resolve_digest(&self, image: &ImageRef) -> Result<String> {
