@@ -115,6 +115,13 @@ struct ImageSummary {
     repo_tags: Option<Vec<String>>,
     repo_digests: Option<Vec<String>>,
     manifests: Option<Vec<ManifestSummary>>,
+    /// Only Podman's list has it.
+    names: Option<Vec<String>>,
+}
+
+/// Podman puts images that came from no registry under `localhost/`, and finds them without it.
+fn short_name(name: &str, by_podman: bool) -> &str {
+    name.strip_prefix("localhost/").filter(|_| by_podman).unwrap_or(name)
 }
 
 /// One of the images that a name stands for, where the engine keeps several (the containerd image store).
@@ -348,6 +355,12 @@ async fn images(transport: &Transport) -> Result<BTreeMap<ImageRef, Image>> {
         for name in names.filter(|name| !name.contains("<none>")) {
             for spelling in Reference::parse(name).spellings() {
                 images.insert(ImageRef::new(spelling), image.clone());
+            }
+            let short = short_name(name, summary.names.is_some());
+            if short.len() < name.len() {
+                for spelling in Reference::parse(short).spellings() {
+                    images.entry(ImageRef::new(spelling)).or_insert_with(|| image.clone());
+                }
             }
         }
         if let Some(hex) = summary.id.strip_prefix("sha256:") {
