@@ -247,6 +247,22 @@ impl Project {
         Terminal::start(command, 100, 30)
     }
 
+    /// Runs a program of others in a terminal of so many columns and rows, in the project's folder and with
+    /// the same environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn other_in_terminal(
+        &self,
+        path: &str,
+        arguments: &[&str],
+        (columns, rows): (u16, u16),
+    ) -> Result<Terminal, String> {
+        let mut command = self.command(self.folder(), path);
+        command.args(arguments);
+        Terminal::start(command, columns, rows)
+    }
+
     fn command(&self, folder: &Path, path: &str) -> Command {
         let mut command = Command::new(path);
         command

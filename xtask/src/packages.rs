@@ -24,7 +24,8 @@ const ENGINES: &[(&str, &str)] = &[
 ];
 
 /// What tests start beside the engines: program, package.
-const TESTS: &[(&str, &str)] = &[("docker-registry", "docker-registry"), ("openssl", "openssl")];
+const TESTS: &[(&str, &str)] =
+    &[("docker-registry", "docker-registry"), ("openssl", "openssl"), ("zsh", "zsh"), ("fish", "fish")];
 
 /// Well-known types that `protoc` reads; a package of its own on Debian.
 const PROTO_FILE: &str = "/usr/include/google/protobuf/any.proto";

@@ -5,6 +5,7 @@
 mod attached;
 mod attributes;
 mod bad_input;
+mod bridge;
 mod building;
 mod by_hand;
 mod chapter;
@@ -36,12 +37,14 @@ mod plugin;
 mod programs;
 mod publishing;
 mod queries;
+mod reaching;
 mod recreate;
 mod registry;
 mod robustness;
 mod scale;
 mod seeing;
 mod sharing;
+mod shells;
 mod terminal;
 mod up;
 mod volumes;
@@ -146,6 +149,7 @@ fn main() -> std::process::ExitCode {
         attached::CASES,
         attributes::CASES,
         bad_input::CASES,
+        bridge::CASES,
         building::CASES,
         by_hand::CASES,
         chapter::CASES,
@@ -177,12 +181,14 @@ fn main() -> std::process::ExitCode {
         programs::CASES,
         publishing::CASES,
         queries::CASES,
+        reaching::CASES,
         recreate::CASES,
         registry::CASES,
         robustness::CASES,
         scale::CASES,
         seeing::CASES,
         sharing::CASES,
+        shells::CASES,
         terminal::CASES,
         up::CASES,
         volumes::CASES,

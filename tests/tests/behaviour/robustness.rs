@@ -44,6 +44,8 @@ fn a_reader_that_goes_ends_the_program_quietly(engine: &Engine) -> CaseResult {
     let program = project.program().path().ok_or("the environment does not name the program")?;
     let cases = [
         ("exec -T noisy yes", "head -n 1", &[READER_GONE][..]),
+        // As the reference, which says so too.
+        ("run --rm -T --no-deps noisy seq 100000", "head -n 1", &[1]),
         ("logs", "head -n 1", &[0, READER_GONE]),
         ("export noisy", "head -c 10", &[READER_GONE]),
         ("cp noisy:/bin -", "head -c 10", &[READER_GONE]),

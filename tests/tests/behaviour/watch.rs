@@ -10,6 +10,7 @@ crate::cases!(Builds:
     a_burst_of_five_thousand_changes_arrives_whole,
     containers_are_restarted_told_and_rebuilt_as_the_rules_say,
     a_sync_that_fails_is_tried_again,
+    a_rebuild_that_fails_is_told_and_the_next_one_works,
     up_watches_while_attached_and_follows_rebuilt_containers,
     without_rules_nothing_is_started,
 );
@@ -146,6 +147,37 @@ fn a_sync_that_fails_is_tried_again(engine: &Engine) -> CaseResult {
     running.says("it is tried again", LIMIT)?;
     project.compose(&["exec", "-T", "web", "rm", "/app"])?.ok()?;
     settles(&project, "web", &["cat", "/app/file"], "1")?;
+    end(running)
+}
+
+fn a_rebuild_that_fails_is_told_and_the_next_one_works(engine: &Engine) -> CaseResult {
+    let mut project = Project::with(
+        engine,
+        "
+services:
+  built:
+    build: image
+    command: sleep 1000
+    stop_signal: SIGKILL
+    network_mode: none
+    develop: {watch: [{path: ./image, action: rebuild}]}
+",
+    )?;
+    project.set("DOCKER_BUILDKIT", "0");
+    project.write("image/Dockerfile", "FROM busybox\nCOPY . /files\nRUN test ! -e /files/bad\n")?;
+    let running = watching(&project, &["watch"])?;
+    let before = project.only("built")?;
+    project.write("image/bad", "x")?;
+    running.says("Error handling changed files: failed to build built", LIMIT)?;
+    let after = project.only("built")?;
+    ensure_eq!((after.id.as_str(), after.state.as_str()), (before.id.as_str(), "running"), "the container");
+    std::fs::remove_file(project.folder().join("image/bad")).map_err(|error| error.to_string())?;
+    project.write("image/good", "y")?;
+    eventually(LIMIT, || match project.only("built") {
+        Ok(container) if container.id != before.id && container.state == "running" => Ok(()),
+        other => Err(format!("still {other:?}")),
+    })?;
+    settles(&project, "built", &["cat", "/files/good"], "y")?;
     end(running)
 }
 
