@@ -10,7 +10,7 @@ use compose_model::names::ContainerId;
 use compose_planner::intent::Up;
 use compose_planner::observed::Container;
 use compose_planner::plan::Consent;
-use compose_planner::{Intent, Note, Plan};
+use compose_planner::{Intent, Note, Op, Plan};
 use compose_runtime::executor::{Cancellation, ExecuteOptions, Providers, Report, execute};
 use compose_runtime::{Event, plugins};
 use futures_util::StreamExt as _;
