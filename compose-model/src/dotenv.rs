@@ -380,6 +380,7 @@ mod tests {
             ("A='x\\\\'", "A=x\\\\"),
             ("A=x\\\ny", "A=x\\|=y"),
             ("#c\n\nA=1", "A=1"),
+            ("A=\"x\r\ny\"\r\nB= 1\r\nS\r\n\r\n", "A=x\r\ny|B=1|S=val"),
         ];
         for (text, expected) in cases {
             assert_eq!(run(text, false), expected, "{text:?}");

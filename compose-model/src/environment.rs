@@ -69,12 +69,13 @@ pub fn read_files(
     variables
 }
 
-/// The content of an env file as text: byte order mark dropped, line ends made `\n`, bytes that
-/// are no UTF-8 replaced (the reference passes them on; a container sees them as garbage anyway).
+/// The content of an env file as text: byte order mark dropped, bytes that are no UTF-8 replaced
+/// (the reference passes them on; a container sees them as garbage anyway). Carriage returns stay:
+/// between quotes they belong to the value.
 #[must_use]
 pub fn env_text(content: &[u8]) -> String {
     let content = content.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(content);
-    String::from_utf8_lossy(content).replace("\r\n", "\n")
+    String::from_utf8_lossy(content).into_owned()
 }
 
 /// Adds what is not set yet.

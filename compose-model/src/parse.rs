@@ -55,6 +55,10 @@ pub fn decode_text(bytes: &[u8]) -> Result<String, String> {
             }
         }
     };
+    // Most files are of these alone, and bytes are looked at faster than characters.
+    if text.bytes().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')) {
+        return Ok(text);
+    }
     let forbidden = |letter: &char| {
         !matches!(letter, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{A0}'..='\u{FFFD}' | '\u{10000}'..)
             || *letter == '\u{FEFF}'
@@ -154,6 +158,13 @@ impl Arena {
             flow_nesting_limit: DEPTH_LIMIT,
             block_nesting_limit: DEPTH_LIMIT,
         };
+        if let Some(range) = foreign_version(text) {
+            let span = Span::new(source, range.start, range.end);
+            let diagnostic = Diagnostic::error("yaml-version", "found incompatible YAML document")
+                .at(span)
+                .help("remove the directive: files are read as YAML 1.1 with the usual types of YAML 1.2");
+            return Err(Box::new(diagnostic));
+        }
         let mut roots = Vec::new();
         let mut stack: Vec<Open> = Vec::new();
         for next in Parser::new_from_str_with_options(text, options) {
@@ -252,6 +263,23 @@ fn raw_tag(tag: &Tag) -> RawTag {
             _ => RawTag::Other,
         },
     }
+}
+
+/// A `%YAML` directive before the first document that names another version than 1.1: the
+/// reference's reader knows only that one.
+fn foreign_version(text: &str) -> Option<std::ops::Range<usize>> {
+    let mut start = 0;
+    for whole in text.split_inclusive('\n') {
+        let line = whole.trim_end();
+        if let Some(version) = line.strip_prefix("%YAML") {
+            return (version.split_whitespace().next() != Some("1.1")).then(|| start..start + line.len());
+        }
+        if !(line.trim_start().is_empty() || line.starts_with(['#', '%'])) {
+            break;
+        }
+        start += whole.len();
+    }
+    None
 }
 
 fn too_deep(span: Span) -> Diagnostic {

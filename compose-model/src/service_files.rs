@@ -111,6 +111,13 @@ impl ServiceFiles<'_> {
                 return;
             }
         };
+        if format == "raw"
+            && let Some(line) = foreign_line(&content)
+        {
+            let message = format!("failed to parse env_file {path}: invalid UTF-8 text in line {line}");
+            self.diagnostics.push(mistake(message));
+            return;
+        }
         let text = env_text(&content);
         let source = self.sources.add(path, text.as_str());
         let mut unset = Vec::new();
@@ -128,4 +135,11 @@ impl ServiceFiles<'_> {
             self.diagnostics.push(Diagnostic::error("env-file", message).at(error.span));
         }
     }
+}
+
+/// The line, from 1, with the first byte that is no UTF-8: the raw format refuses it, as
+/// `docker run --env-file` does.
+fn foreign_line(content: &[u8]) -> Option<usize> {
+    let error = std::str::from_utf8(content).err()?;
+    Some(content[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1)
 }

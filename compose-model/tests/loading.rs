@@ -194,6 +194,15 @@ fn env_files_lie_below_the_environment_and_labels_above_label_files() {
 }
 
 #[test]
+fn a_raw_env_file_is_utf_8() {
+    let files =
+        files("services: {a: {image: x, env_file: [{path: one, format: raw}]}}").with("/p/one", b"A=1\nB=\xE9\n");
+    let failed = load(&options(), &files).unwrap_err();
+    let messages: Vec<&str> = failed.diagnostics.iter().map(|mistake| mistake.message.as_str()).collect();
+    assert_eq!(messages, ["failed to parse env_file /p/one: invalid UTF-8 text in line 2"]);
+}
+
+#[test]
 fn attributes_know_where_they_were_written() {
     let files = files("services:\n  a:\n    image: x\n    environment:\n      - LOG=debug\n")
         .with("/p/compose.override.yaml", "services:\n  a:\n    user: '5'\n");

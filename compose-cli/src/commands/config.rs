@@ -141,13 +141,16 @@ pub(crate) fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Resul
         if arguments.lock_image_digests {
             project = super::image_digests::only_images(&project);
         }
-        if json {
+        let text = if json {
             canonical::json(&project)
         } else {
             let text = canonical::yaml(&project);
             // The lock of images has no name of its own.
             text.strip_prefix("name: \"\"\n").map(str::to_owned).unwrap_or(text)
-        }
+        };
+        // The process ends here: to give its many small pieces back one by one would only take time.
+        std::mem::forget(project);
+        text
     };
     if !arguments.quiet {
         match &arguments.output {

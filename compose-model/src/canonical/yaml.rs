@@ -448,6 +448,9 @@ fn is_old_boolean(text: &str) -> bool {
 /// Texts that YAML 1.1 read as numbers to the base 60, such as `22:22`.
 fn is_base_60(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !text.starts_with(|digit: char| digit.is_ascii_digit()) {
+        return false;
+    }
     let (whole, fraction) = match text.split_once('.') {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (text, None),
@@ -456,9 +459,7 @@ fn is_base_60(text: &str) -> bool {
         return false;
     }
     let mut parts = whole.split(':');
-    let first = parts.next().unwrap_or_default();
-    let is_first = first.starts_with(|digit: char| digit.is_ascii_digit())
-        && first.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
+    let is_first = parts.next().is_some_and(|first| first.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'));
     let mut count = 0;
     let all_small = parts.all(|part| {
         count += 1;

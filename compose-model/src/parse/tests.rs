@@ -75,6 +75,9 @@ fn texts_become_trees_or_messages() {
         ("a: 'x", "f:1:4 invalid YAML: unclosed quote"),
         ("a: |\r\n  x\r\n  y\r\n", r#"{a:"x\ny\n",};"#),
         ("a: >-\n  x\n  y\n", r#"{a:"x y",};"#),
+        ("%YAML 1.1\n---\na: 1", "{a:1,};"),
+        ("# c\n%YAML 1.2\n---\na: 1", "f:2:1 found incompatible YAML document"),
+        ("a: |\n  %YAML 1.2\n", r#"{a:"%YAML 1.2\n",};"#),
         ("a: 2020-01-01", "{a:2020-01-01 00:00:00 +0000 UTC,};"),
     ];
     for (text, expected) in cases {
