@@ -47,7 +47,7 @@ enum Project {
     File(PathBuf),
 }
 
-/// `cargo xtask conformance [--program OTHER] DIR...`, or
+/// `cargo xtask conformance DIR...`, or
 /// `--record` for what the test run compares with, or `--recorded` for that comparison alone;
 /// `--record-flags` for the flags that a test of the command line compares with.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
