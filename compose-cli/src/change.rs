@@ -200,7 +200,6 @@ pub(crate) async fn carry_out(
     interrupts: &mut Interrupts,
     watcher: &mut dyn Watcher,
 ) -> anyhow::Result<Changed> {
-    parallel(context)?;
     let title = if manner.title.is_empty() { intent.verb().to_owned() } else { manner.title.clone() };
     let mut display = Display::new(context.output, &title, context.options.dry_run);
     display.quiet_pull = manner.quiet_pull;
@@ -382,7 +381,7 @@ fn agree_to_volumes(context: &Context<'_>, plan: &Plan, intent: &mut Intent, yes
 }
 
 /// `--parallel`, else `COMPOSE_PARALLEL_LIMIT`; `None` for the engine's own limits.
-fn parallel(context: &Context<'_>) -> anyhow::Result<Option<usize>> {
+pub(crate) fn parallel(context: &Context<'_>) -> anyhow::Result<Option<usize>> {
     let wanted = match (context.options.parallel, context.environment.get("COMPOSE_PARALLEL_LIMIT")) {
         (Some(wanted), _) => wanted,
         (None, Some(text)) => {

@@ -15,6 +15,10 @@ pub(crate) fn dispatch(
     output: &Output,
 ) -> anyhow::Result<ExitStatus> {
     let context = &Context { options, environment, output };
+    if !matches!(verb, Verb::Completion(_) | Verb::Man(_) | Verb::Version(_)) {
+        // As the reference, which looks at it before any command.
+        crate::change::parallel(context)?;
+    }
     match verb {
         Verb::Version(arguments) => commands::version::run(&arguments, output),
         Verb::Completion(arguments) => commands::completion::run(&arguments, output),

@@ -47,7 +47,9 @@ pub(crate) fn scale(project: &Project, words: &[String]) -> anyhow::Result<BTree
     let mut counts = BTreeMap::new();
     for word in words {
         let Some((service, count)) = word.split_once('=') else { bail!("invalid scale specifier: {word}") };
-        let Ok(count) = count.parse::<usize>() else { bail!("invalid scale specifier: {word}") };
+        let Ok(count) = count.parse::<usize>() else {
+            bail!("invalid scale specifier: can't parse replica value as int: {word}")
+        };
         if !project.services.contains_key(service) {
             let error = no_such_service(service);
             bail!("{error}: not found");

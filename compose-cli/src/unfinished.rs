@@ -41,6 +41,8 @@ pub(crate) enum Unfinished {
     Container { since: i64, name: String },
     /// A network is to be made.
     Network { since: i64, name: String },
+    /// A volume is to be made.
+    Volume { since: i64, name: String },
 }
 
 impl Unfinished {
@@ -51,6 +53,7 @@ impl Unfinished {
             Self::Removing { since, id, name } => format!("begun remove {since} {id} {name}\n"),
             Self::Container { since, name } => format!("begun container {since} {name}\n"),
             Self::Network { since, name } => format!("begun network {since} {name}\n"),
+            Self::Volume { since, name } => format!("begun volume {since} {name}\n"),
         }
     }
 
@@ -67,6 +70,7 @@ impl Unfinished {
             Self::Removing { id, .. } => ("remove", id),
             Self::Container { name, .. } => ("container", name),
             Self::Network { name, .. } => ("network", name),
+            Self::Volume { name, .. } => ("volume", name),
         }
     }
 
@@ -95,6 +99,7 @@ impl Unfinished {
             "remove" => known().map(|(id, name)| Self::Removing { since: time, id, name }),
             "container" => Some(Self::Container { since: time, name: rest.to_owned() }),
             "network" => Some(Self::Network { since: time, name: rest.to_owned() }),
+            "volume" => Some(Self::Volume { since: time, name: rest.to_owned() }),
             _ => None,
         }
     }
@@ -106,6 +111,7 @@ impl Unfinished {
             Self::Removing { name, .. } => format!("removed {name}"),
             Self::Container { name, .. } => format!("created {name}"),
             Self::Network { name, .. } => format!("created network {name}"),
+            Self::Volume { name, .. } => format!("created volume {name}"),
         }
     }
 
@@ -114,7 +120,7 @@ impl Unfinished {
         match self {
             Self::Stopping { id, .. } | Self::Removing { id, .. } => event.container.as_str() == id,
             Self::Container { name, .. } => event.name.as_str() == name,
-            Self::Network { .. } => false,
+            Self::Network { .. } | Self::Volume { .. } => false,
         }
     }
 
@@ -137,6 +143,7 @@ impl Unfinished {
                 Some(Naming::Free) | None => within(*since, ARRIVAL),
             },
             Self::Network { since, name } => !there.networks.contains(name) && within(*since, ARRIVAL),
+            Self::Volume { since, name } => !there.volumes.contains(name) && within(*since, ARRIVAL),
         }
     }
 }
@@ -146,6 +153,7 @@ impl Unfinished {
 struct There {
     containers: Vec<Container>,
     networks: Vec<String>,
+    volumes: Vec<String>,
     names: BTreeMap<String, Naming>,
 }
 
@@ -156,10 +164,12 @@ impl There {
         open: &[Unfinished],
     ) -> compose_runtime::error::Result<Self> {
         let networks = open.iter().any(|request| matches!(request, Unfinished::Network { .. }));
-        let query = ObserveQuery { project: project.clone(), networks, ..ObserveQuery::default() };
+        let volumes = open.iter().any(|request| matches!(request, Unfinished::Volume { .. }));
+        let query = ObserveQuery { project: project.clone(), networks, volumes, ..ObserveQuery::default() };
         let observed = runtime.observe(&query).await?;
         let mut there = Self {
             networks: observed.networks.keys().map(ToString::to_string).collect(),
+            volumes: observed.volumes.keys().map(ToString::to_string).collect(),
             containers: observed.containers,
             ..Self::default()
         };
@@ -241,7 +251,8 @@ impl<'p> Notes<'p> {
         let (Unfinished::Stopping { until: time, .. }
         | Unfinished::Removing { since: time, .. }
         | Unfinished::Container { since: time, .. }
-        | Unfinished::Network { since: time, .. }) = &mut request;
+        | Unfinished::Network { since: time, .. }
+        | Unfinished::Volume { since: time, .. }) = &mut request;
         *time = time.saturating_add(now());
         lock.begun(&request);
     }
@@ -260,6 +271,7 @@ fn request(step: &Step, project: &Project) -> Option<Unfinished> {
         }
         Op::CreateContainer { spec, .. } => Unfinished::Container { since: 0, name: spec.name.to_string() },
         Op::CreateNetwork { spec } => Unfinished::Network { since: 0, name: spec.name.to_string() },
+        Op::CreateVolume { spec } => Unfinished::Volume { since: 0, name: spec.name.to_string() },
         _ => return None,
     })
 }
@@ -279,14 +291,15 @@ mod tests {
             Unfinished::Removing { since: 80, id: "bb".to_owned(), name: "p-db-1".to_owned() },
             making(70),
             Unfinished::Network { since: 60, name: "p_the back".to_owned() },
+            Unfinished::Volume { since: 50, name: "p_data".to_owned() },
         ];
         let lines: String = all.iter().map(Unfinished::begun).collect();
         let text = format!("`compose up` (process 7)\n{lines}begun stop x cc p-c-1\nbegun container 5 p-half");
         assert_eq!(Unfinished::read(&text), all);
         assert_eq!(
             Unfinished::read(&format!("{text}\n{}", all[0].ended())).len(),
-            4,
-            "three, and one that is whole now"
+            5,
+            "four, and one that is whole now"
         );
         let ended: String = all.iter().map(Unfinished::ended).collect();
         assert_eq!(Unfinished::read(&format!("{lines}{ended}")), []);
@@ -312,6 +325,10 @@ mod tests {
         assert!(network.is_open(1, &There::default()));
         assert!(!network.is_open(ARRIVAL, &There::default()));
         assert!(!network.is_open(1, &There { networks: vec!["p_default".to_owned()], ..There::default() }));
+        let volume = Unfinished::Volume { since: 0, name: "p_data".to_owned() };
+        assert!(volume.is_open(1, &There::default()));
+        assert!(!volume.is_open(ARRIVAL, &There::default()));
+        assert!(!volume.is_open(1, &There { volumes: vec!["p_data".to_owned()], ..There::default() }));
     }
 
     #[test]

@@ -154,6 +154,16 @@ impl Wait<'_> {
                 let left = end.map(|end| end.saturating_duration_since(Instant::now()));
                 self.context.progress(self.id, Progress::Health { health: inspection.health, left });
             }
+            // Without a health check there is nothing to wait for, but one that ends at once is better told so.
+            let unchecked = matches!(self.until, Until::Healthy) && !inspection.has_healthcheck;
+            let left = SETTLE.saturating_sub(began.elapsed());
+            if unchecked && inspection.state == State::Running && !left.is_zero() {
+                tokio::select! {
+                    _ = news.changed() => {}
+                    () = tokio::time::sleep(left) => {}
+                }
+                continue;
+            }
             let restarts = inspection.restart_count - *restarts_before.get_or_insert(inspection.restart_count);
             if let Some(message) = crash_loop(self.until, self.name, &inspection, restarts) {
                 let message = if self.required { message } else { optional(self.service, &message) };

@@ -123,6 +123,9 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     let mut scene =
         context.scene_of_files(std::slice::from_ref(name), Wanted { jobs: true, ..Wanted::ALL.to("run") }).await?;
     let tty = !arguments.detach && !arguments.no_tty && (arguments.tty || context.output.stdout_is_terminal());
+    if tty && arguments.tty && arguments.interactive && !context.output.can_ask() {
+        bail!("cannot attach stdin to a TTY-enabled container because stdin is not a terminal (use -T)");
+    }
     let tty = tty && (context.output.can_ask() || !arguments.interactive);
     let service = service(context, &scene.project, arguments, name, command)?;
     let slug = slug()?;
@@ -305,6 +308,13 @@ impl Watcher for OneOff {
     fn event(&mut self, _event: &Event) {}
 }
 
+/// `NET_ADMIN` as the engine writes it, `CAP_NET_ADMIN`; so the reference does with these flags, not with the
+/// file's attributes.
+fn capability(name: &str) -> String {
+    let name = name.trim().to_ascii_uppercase();
+    if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+}
+
 /// 64 hex digits that nobody else has.
 pub(super) fn slug() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 32];
@@ -354,8 +364,8 @@ fn service(
         let (key, value) = label.split_once('=').unwrap_or((label, ""));
         service.labels.insert(key.to_owned(), value.to_owned());
     }
-    service.cap_add.extend(arguments.cap_add.iter().cloned());
-    service.cap_drop.extend(arguments.cap_drop.iter().cloned());
+    service.cap_add.extend(arguments.cap_add.iter().map(|name| capability(name)));
+    service.cap_drop.extend(arguments.cap_drop.iter().map(|name| capability(name)));
     if !arguments.service_ports {
         service.ports.clear();
     }

@@ -154,6 +154,16 @@ pub(crate) fn prepare<'w, 'a>(
     };
     let networks = networks::plan(world, draft, &network_keys)?;
     let volumes = volumes::plan(world, draft, &volume_keys, &up.consent_volumes)?;
+    // A pull or build that fails leaves nothing behind: what is made comes after all of them.
+    let fetched: BTreeSet<&OpId> = images.steps.values().flatten().collect();
+    // Not what is replaced: its removal does not wait, and its users are to have it back.
+    let new_networks =
+        networks.made_by.iter().filter(|(key, _)| !networks.replaced.values().any(|(_, old)| old == *key));
+    let new_volumes =
+        volumes.made_by.iter().filter(|(key, _)| !volumes.replaced.contains_key(world.volume_name(key).as_str()));
+    for made in new_networks.map(|(_, made)| made).chain(new_volumes.map(|(_, made)| made)) {
+        draft.after_all(made, fetched.iter().copied());
+    }
     let replan = images.steps.iter().any(|(name, steps)| {
         let mounted = world.service(name).is_some_and(|service| lower::mounted_images(service).next().is_some());
         !steps.is_empty() && (mounted || !world.replicas(name).is_empty())
