@@ -12,6 +12,7 @@ use compose_planner::observed::Container;
 use compose_planner::plan::Consent;
 use compose_planner::{Intent, Note, Op, Plan};
 use compose_runtime::executor::{Cancellation, ExecuteOptions, Providers, Report, execute};
+use compose_runtime::port::BuildOutput;
 use compose_runtime::{Event, plugins};
 use futures_util::StreamExt as _;
 use tokio::io::AsyncReadExt as _;
@@ -21,6 +22,7 @@ use crate::content::Contents;
 use crate::context::{Context, Scene};
 use crate::failures;
 use crate::invocation::{CommandError, ExitStatus};
+use crate::output::ProgressMode;
 use crate::progress::Display;
 use crate::signals::Interrupts;
 use crate::unfinished::Notes;
@@ -312,6 +314,10 @@ async fn round(
     let options = ExecuteOptions {
         parallel: parallel(context)?,
         providers: providers(context, &scene.project),
+        build_output: match context.output.progress() {
+            ProgressMode::Json => BuildOutput::Json,
+            _ => BuildOutput::Plain,
+        },
         ..ExecuteOptions::default()
     };
     let notes = Notes::of(&plan, &scene.project);

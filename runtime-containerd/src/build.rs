@@ -13,9 +13,9 @@ use compose_planner::spec::BuildSpec;
 use compose_runtime::RuntimeError;
 use compose_runtime::bake::{self, Connection};
 use compose_runtime::error::Result;
-use compose_runtime::port::{Builder, ContentSource, Images, ProgressSink};
+use compose_runtime::port::{BuildFailure, Builder, Builds, Images, ProgressSink};
 
-use crate::client::{local, random_hex};
+use crate::client::{Client, local, random_hex};
 use crate::core::Core;
 
 /// Without a look for one.
@@ -155,46 +155,69 @@ impl ImageBuilder {
         Ok(Connection {
             environment,
             builder: BUILDER.to_owned(),
-            output: String::new(),
+            default_platform: self.settings.default_platform.clone(),
+            outputs: Vec::new(),
             writable: Some(scratch.to_owned()),
         })
     }
 }
 
-#[async_trait]
-impl Builder for ImageBuilder {
-    async fn build(
-        &self,
-        spec: &BuildSpec,
-        secrets: &(dyn ContentSource + Sync),
-        output: ProgressSink<'_, String>,
-    ) -> Result<String> {
-        let scratch = Scratch::new()?;
-        let archive = scratch.0.join("image.tar");
-        let platform = spec.single_platform(&self.settings.default_platform);
-        let mut spec = spec.clone();
-        let attested = [&spec.build.provenance, &spec.build.sbom, &spec.provenance, &spec.sbom];
-        let attested = attested.into_iter().any(|value| !matches!(value.as_str(), "" | "false"));
-        let kind = if attested || spec.build.platforms.len() > 1 { "oci" } else { "docker" };
-        let lease = self.core.client.lease().await?;
-        self.core.offer_base_images(&lease.client, &mut spec, &scratch.0).await?;
-        let built = match &self.tool {
+/// One of several builds.
+struct Job {
+    spec: BuildSpec,
+    /// The exporter: `docker` or `oci`.
+    kind: &'static str,
+    /// What it writes.
+    archive: PathBuf,
+}
+
+impl ImageBuilder {
+    /// The builds, with the images that are here already offered to them.
+    async fn jobs(&self, lease: &Client, specs: &[&BuildSpec], scratch: &Path) -> Result<Vec<Job>> {
+        let mut jobs = Vec::new();
+        for (position, spec) in specs.iter().enumerate() {
+            let mut spec = (*spec).clone();
+            let directory = scratch.join(position.to_string());
+            let made = std::fs::DirBuilder::new().mode(0o700).create(&directory);
+            made.map_err(|error| local(directory.display(), error))?;
+            let attested = [&spec.build.provenance, &spec.build.sbom, &spec.provenance, &spec.sbom];
+            let attested = attested.into_iter().any(|value| !matches!(value.as_str(), "" | "false"));
+            let kind = if attested || spec.build.platforms.len() > 1 { "oci" } else { "docker" };
+            self.core.offer_base_images(lease, &mut spec, &directory).await?;
+            jobs.push(Job { spec, kind, archive: directory.join("image.tar") });
+        }
+        Ok(jobs)
+    }
+
+    async fn run(&self, jobs: &[Job], builds: &Builds<'_>, scratch: &Path) -> std::result::Result<(), BuildFailure> {
+        let program = match &self.tool {
             Tool::Buildx(plugin) => {
-                let mut connection = self.connect(plugin, &scratch.0).await?;
-                connection.output = format!("type={kind},dest={}", archive.display());
-                bake::build(plugin, &connection, &spec, platform, secrets, output).await.map(drop)
+                let mut connection = self.connect(plugin, scratch).await?;
+                let output = |job: &Job| format!("type={},dest={}", job.kind, job.archive.display());
+                connection.outputs = jobs.iter().map(output).collect();
+                let specs: Vec<&BuildSpec> = jobs.iter().map(|job| &job.spec).collect();
+                return bake::build(plugin, &connection, &Builds { specs: &specs, ..*builds }).await.map(drop);
             }
-            Tool::Buildctl(program) => {
-                let target = crate::buildctl::Target { kind, archive: &archive, scratch: &scratch.0 };
-                crate::buildctl::build(program, &self.address, &spec, platform, &target, secrets, output).await
-            }
+            Tool::Buildctl(program) => program,
         };
-        lease.end().await;
-        built?;
+        for (position, job) in jobs.iter().enumerate() {
+            let scratch = job.archive.parent().unwrap_or(scratch);
+            let target = crate::buildctl::Target { kind: job.kind, archive: &job.archive, scratch };
+            let platform = job.spec.single_platform(&self.settings.default_platform);
+            let built =
+                crate::buildctl::build(program, &self.address, &job.spec, platform, &target, position, builds).await;
+            built.map_err(|error| BuildFailure { position, error })?;
+        }
+        Ok(())
+    }
+
+    /// Takes an image out of its archive, and tells its identity.
+    async fn load(&self, job: &Job, output: ProgressSink<'_, String>) -> Result<String> {
+        let spec = &job.spec;
         if spec.check {
             return Ok(String::new());
         }
-        let file = tokio::fs::File::open(&archive).await.map_err(|error| local(archive.display(), error))?;
+        let file = tokio::fs::File::open(&job.archive).await.map_err(|error| local(job.archive.display(), error))?;
         self.core.load_archive(Box::pin(file)).await?;
         if spec.push {
             self.core.push(&spec.image, &|progress| output(progress.status)).await?;
@@ -203,6 +226,31 @@ impl Builder for ImageBuilder {
             Some((_, resolved)) => Ok(resolved.id),
             None => Err(RuntimeError::Failed { message: format!("the build made no image {}", spec.image) }),
         }
+    }
+}
+
+#[async_trait]
+impl Builder for ImageBuilder {
+    fn builds_together(&self) -> bool {
+        matches!(self.tool, Tool::Buildx(_))
+    }
+
+    async fn build(&self, builds: &Builds<'_>) -> std::result::Result<Vec<String>, BuildFailure> {
+        let scratch = Scratch::new()?;
+        let lease = self.core.client.lease().await?;
+        let jobs = self.jobs(&lease.client, builds.specs, &scratch.0).await;
+        let built = match &jobs {
+            Ok(jobs) => self.run(jobs, builds, &scratch.0).await,
+            Err(_) => Ok(()),
+        };
+        lease.end().await;
+        built?;
+        let mut identities = Vec::new();
+        for (position, job) in jobs?.iter().enumerate() {
+            let loaded = self.load(job, &|line| (builds.output)((position, line))).await;
+            identities.push(loaded.map_err(|error| BuildFailure { position, error })?);
+        }
+        Ok(identities)
     }
 
     fn definition(&self, specs: &[BuildSpec]) -> Result<String> {

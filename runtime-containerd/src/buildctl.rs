@@ -14,7 +14,7 @@ use compose_planner::spec::{BuildSpec, FileContent};
 use compose_runtime::RuntimeError;
 use compose_runtime::bake::is_remote;
 use compose_runtime::error::Result;
-use compose_runtime::port::{ContentSource, ProgressSink};
+use compose_runtime::port::{BuildOutput, Builds};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::client::local;
@@ -55,10 +55,11 @@ pub(crate) async fn build(
     spec: &BuildSpec,
     platform: &str,
     target: &Target<'_>,
-    secrets: &(dyn ContentSource + Sync),
-    output: ProgressSink<'_, String>,
+    position: usize,
+    builds: &Builds<'_>,
 ) -> Result<()> {
-    let call = call(address, spec, platform, target, secrets)?;
+    let call = call(address, spec, platform, target, builds)?;
+    let output = |line| (builds.output)((position, line));
     let mut command = tokio::process::Command::new(program);
     command.args(&call.arguments).stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command.stdout(if spec.check { Stdio::piped() } else { Stdio::null() });
@@ -80,7 +81,7 @@ pub(crate) async fn build(
             if let Some(error) = line.strip_prefix("error: ") {
                 last = error.to_owned();
             }
-            if !spec.quiet {
+            if !spec.quiet && (builds.form == BuildOutput::Plain || line.starts_with('{')) {
                 output(line);
             }
         }
@@ -105,18 +106,13 @@ pub(crate) async fn build(
     Err(RuntimeError::Failed { message: format!("failed to build {}: {said}", spec.service) })
 }
 
-fn call(
-    address: &str,
-    spec: &BuildSpec,
-    platform: &str,
-    target: &Target<'_>,
-    secrets: &(dyn ContentSource + Sync),
-) -> Result<Call> {
+fn call(address: &str, spec: &BuildSpec, platform: &str, target: &Target<'_>, builds: &Builds<'_>) -> Result<Call> {
     let build = &spec.build;
     let mut call = Call::default();
     call.flag("--addr", address);
     call.arguments.push("build".to_owned());
-    call.flag("--progress", "plain");
+    let json = builds.form == BuildOutput::Json;
+    call.flag("--progress", if json { "rawjson" } else { "plain" });
     call.flag("--frontend", "dockerfile.v0");
     sources(&mut call, spec, target.scratch)?;
     call.option("target", &build.target);
@@ -173,7 +169,7 @@ fn call(
             FileContent::File { path } => call.flag("--secret", format!("id={id},src={path}")),
             FileContent::Environment { .. } | FileContent::Inline { .. } => {
                 let variable = format!("COMPOSE_BUILD_SECRET_{index}");
-                call.variables.insert(variable.clone(), secrets.read(content, id, true)?);
+                call.variables.insert(variable.clone(), builds.secrets.read(content, id, true)?);
                 call.flag("--secret", format!("id={id},env={variable}"));
             }
         }
@@ -253,6 +249,8 @@ fn ulimit(name: &str, limit: &Ulimit) -> String {
 
 #[cfg(test)]
 mod tests {
+    use compose_runtime::port::ContentSource;
+
     use super::*;
 
     struct Contents;
@@ -280,7 +278,8 @@ mod tests {
         spec.secrets.insert("s".into(), FileContent::Environment { variable: "TOKEN".into() });
         spec.secrets.insert("f".into(), FileContent::File { path: "/key".into() });
         let target = Target { kind: "docker", archive: Path::new("/tmp/i.tar"), scratch: Path::new("/tmp") };
-        let got = call("unix:///b.sock", &spec, "linux/amd64", &target, &Contents).expect("a call");
+        let builds = Builds { specs: &[&spec], secrets: &Contents, form: BuildOutput::Plain, output: &|_| {} };
+        let got = call("unix:///b.sock", &spec, "linux/amd64", &target, &builds).expect("a call");
         let wanted = "--addr unix:///b.sock build --progress plain --frontend dockerfile.v0 --local context=/src --local \
                       dockerfile=/src/sub --opt filename=File --oci-layout layout0=/tmp/x --opt \
                       context:base=oci-layout://layout0@sha256:aa --local further1=/files --opt context:files=local:further1 \

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use compose_planner::spec::{BuildSpec, FileContent};
 use compose_runtime::Runtime;
-use compose_runtime::port::{Builder, ContentSource};
+use compose_runtime::port::{BuildOutput, Builder, Builds, ContentSource};
 use runtime_docker::{DockerRuntime, Endpoint};
 use support::Bench;
 
@@ -27,7 +27,10 @@ impl ContentSource for Contents {
 
 async fn built(builder: &dyn Builder, spec: &BuildSpec) -> (Result<String, compose_runtime::RuntimeError>, String) {
     let lines = Mutex::new(Vec::new());
-    let result = builder.build(spec, &Contents, &|line| lines.lock().expect("no panic").push(line)).await;
+    let output = |(_, line)| lines.lock().expect("no panic").push(line);
+    let builds = Builds { specs: &[spec], secrets: &Contents, form: BuildOutput::Plain, output: &output };
+    let built = builder.build(&builds).await;
+    let result = built.map(|mut identities| identities.remove(0)).map_err(|failure| failure.error);
     let lines = lines.into_inner().expect("no panic").join("\n");
     (result, lines)
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::error::{Result, RuntimeError};
 use crate::plugins;
-use crate::port::{ContentSource, ProgressSink};
+use crate::port::{BuildFailure, BuildOutput, Builds, ContentSource};
 
 fn local(message: impl Into<String>) -> RuntimeError {
     RuntimeError::Local { message: message.into() }
@@ -32,8 +32,10 @@ pub struct Connection {
     pub environment: Vec<(String, Option<OsString>)>,
     /// The plugin's name of the builder; empty: the one of the specification, or its default.
     pub builder: String,
-    /// Where the image goes, in the plugin's words; empty: to the engine or its registry.
-    pub output: String,
+    /// The platform of images that name none; empty: the builder's.
+    pub default_platform: String,
+    /// Where each image goes, in the plugin's words; none: to the engine or its registry.
+    pub outputs: Vec<String>,
     /// Directory that the plugin writes to.
     pub writable: Option<PathBuf>,
 }
@@ -56,23 +58,87 @@ struct Bake {
     entitlements: Vec<String>,
 }
 
-/// Builds an image and returns its identity as the plugin tells it, empty where it does not.
+/// Builds images and returns their identities as the plugin tells them, empty where it does not.
 ///
 /// # Errors
-/// [`RuntimeError::Local`] when the plugin or a secret cannot be read, [`RuntimeError::Failed`] when the
+/// [`RuntimeError::Local`] when the plugin or a secret cannot be read, [`RuntimeError::Failed`] when a
 /// build fails.
 pub async fn build(
     plugin: &Path,
     connection: &Connection,
-    spec: &BuildSpec,
-    platform: &str,
-    secrets: &(dyn ContentSource + Sync),
-    output: ProgressSink<'_, String>,
-) -> Result<String> {
-    let bake = bake(spec, platform, secrets, &connection.output)?;
+    builds: &Builds<'_>,
+) -> std::result::Result<Vec<String>, BuildFailure> {
+    let Some(first) = builds.specs.first() else { return Ok(Vec::new()) };
+    let bake = bake(builds.specs, connection, builds.secrets)?;
     let metadata = Scratch::new()?;
+    let mut command = command(plugin, connection, first, &bake, builds.form)?;
+    command.arg("--metadata-file").arg(&metadata.0);
+    let program = plugin.display();
+    let failed = |cause: std::io::Error| local(format!("cannot run {program}: {cause}"));
+    let mut child = command.spawn().map_err(failed)?;
+    let (Some(mut input), Some(errors)) = (child.stdin.take(), child.stderr.take()) else {
+        return Err(local(format!("{program} was started without streams")).into());
+    };
+    let text = bake.file.to_string();
+    let write = async move {
+        input.write_all(text.as_bytes()).await?;
+        input.shutdown().await
+    };
+    let mut lines = Lines::new(builds);
+    let read = async {
+        let mut segments = BufReader::new(errors).split(b'\n');
+        while let Some(line) = segments.next_segment().await? {
+            lines.take(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned());
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let results = child.stdout.take();
+    let check = async {
+        let Some(results) = results else { return Ok(()) };
+        let mut lines = BufReader::new(results).lines();
+        while let Some(line) = lines.next_line().await? {
+            (builds.output)((0, line));
+        }
+        Ok::<_, std::io::Error>(())
+    };
+    let (written, read, checked) = tokio::join!(write, read, check);
+    checked.map_err(failed)?;
+    read.map_err(failed)?;
+    let status = child.wait().await.map_err(failed)?;
+    if !status.success() {
+        let (position, said) = lines.failure();
+        // A check is one for all.
+        let failing =
+            if first.check { builds.specs } else { builds.specs.get(position..=position).unwrap_or_default() };
+        let service = failing.iter().map(|spec| spec.service.as_str()).collect::<Vec<_>>().join(", ");
+        let said = match said {
+            said if !said.is_empty() => said,
+            _ if first.check => "its check has found what is told above".to_owned(),
+            _ => format!("{program} ended with {status}"),
+        };
+        return Err(BuildFailure {
+            position,
+            error: RuntimeError::Failed { message: format!("failed to build {service}: {said}") },
+        });
+    }
+    written.map_err(failed)?;
+    Ok(metadata.digests(builds.specs))
+}
+
+/// The plugin's command line, all but where it writes what it has made.
+fn command(
+    plugin: &Path,
+    connection: &Connection,
+    spec: &BuildSpec,
+    bake: &Bake,
+    form: BuildOutput,
+) -> Result<tokio::process::Command> {
     let mut command = tokio::process::Command::new(plugin);
-    command.args(["bake", "--file", "-", "--progress", "plain", "--metadata-file"]).arg(&metadata.0);
+    let form = match form {
+        BuildOutput::Plain => "plain",
+        BuildOutput::Json => "rawjson",
+    };
+    command.args(["bake", "--file", "-", "--progress", form]);
     for path in &bake.readable {
         command.arg("--allow").arg(format!("fs.read={path}"));
     }
@@ -104,73 +170,111 @@ pub async fn build(
         }
         command.env(name, std::ffi::OsStr::from_bytes(content));
     }
-    let program = plugin.display();
-    let failed = |cause: std::io::Error| local(format!("cannot run {program}: {cause}"));
-    let mut child = command
+    command
         .env("USER_AGENT", concat!("compose/", env!("CARGO_PKG_VERSION")))
         .stdin(Stdio::piped())
         .stdout(if spec.check { Stdio::piped() } else { Stdio::null() })
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
-    let (Some(mut input), Some(errors)) = (child.stdin.take(), child.stderr.take()) else {
-        return Err(local(format!("{program} was started without streams")));
-    };
-    let text = bake.file.to_string();
-    let write = async move {
-        input.write_all(text.as_bytes()).await?;
-        input.shutdown().await
-    };
-    let read = async {
-        let mut lines = BufReader::new(errors).split(b'\n');
-        let mut last = String::new();
-        let mut kept = VecDeque::new();
-        while let Some(line) = lines.next_segment().await? {
-            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
-            if let Some(error) = line.strip_prefix("ERROR: ") {
-                last = error.to_owned();
-            }
-            if is_about_the_plugin(&line) {
-                continue;
-            }
-            if !spec.quiet {
-                output(line);
-                continue;
-            }
-            if kept.len() >= KEPT_LINES {
-                kept.pop_front();
-            }
-            kept.push_back(line);
-        }
-        Ok::<_, std::io::Error>((last, kept))
-    };
-    let results = child.stdout.take();
-    let check = async {
-        let Some(results) = results else { return Ok(()) };
-        let mut lines = BufReader::new(results).lines();
-        while let Some(line) = lines.next_line().await? {
-            output(line);
-        }
-        Ok::<_, std::io::Error>(())
-    };
-    let (written, read, checked) = tokio::join!(write, read, check);
-    checked.map_err(failed)?;
-    let (said, kept) = read.map_err(failed)?;
-    let status = child.wait().await.map_err(failed)?;
-    if !status.success() {
-        // A failure is never quiet: what the step said is why it failed.
-        kept.into_iter().for_each(output);
-        let said = match said {
-            said if !said.is_empty() => said,
-            _ if spec.check => "its check has found what is told above".to_owned(),
-            _ => format!("{program} ended with {status}"),
-        };
-        return Err(RuntimeError::Failed { message: format!("failed to build {}: {said}", spec.service) });
-    }
-    written.map_err(failed)?;
-    Ok(metadata.digest(&target_name(spec)))
+        .kill_on_drop(true);
+    Ok(command)
 }
+
+/// The plugin's lines on their way out: which build each is about, and what they say of a failure.
+struct Lines<'a> {
+    builds: &'a Builds<'a>,
+    names: BTreeMap<String, usize>,
+    /// Numbers of steps that are known to be of a build.
+    steps: BTreeMap<u32, usize>,
+    /// The build that the last line was about.
+    current: usize,
+    /// A rule that belongs to what comes next.
+    rule: Option<String>,
+    /// The last lines of a quiet build.
+    kept: VecDeque<String>,
+    /// What was said to be wrong.
+    error: String,
+}
+
+impl<'a> Lines<'a> {
+    fn new(builds: &'a Builds<'a>) -> Self {
+        Self {
+            builds,
+            names: builds.specs.iter().enumerate().map(|(position, spec)| (target_name(spec), position)).collect(),
+            steps: BTreeMap::new(),
+            current: 0,
+            rule: None,
+            kept: VecDeque::new(),
+            error: String::new(),
+        }
+    }
+
+    fn take(&mut self, line: String) {
+        if is_about_the_plugin(&line) {
+            return;
+        }
+        if let Some(error) = line.strip_prefix("ERROR: ") {
+            error.clone_into(&mut self.error);
+        }
+        if self.builds.form == BuildOutput::Json && !line.starts_with('{') {
+            return;
+        }
+        if line == RULE && self.rule.is_none() {
+            self.rule = Some(line);
+            return;
+        }
+        self.current = self.about(&line).unwrap_or(self.current);
+        if let Some(rule) = self.rule.take() {
+            self.tell(rule);
+        }
+        self.tell(line);
+    }
+
+    /// The build that a line names: `#7 [web 2/2] RUN make` and ` > [web 2/2] RUN make:`, and what has
+    /// the number of such a line.
+    fn about(&mut self, line: &str) -> Option<usize> {
+        let named = |text: &str| {
+            let (name, _) = text.strip_prefix('[')?.split_once([' ', ']'])?;
+            self.names.get(name).copied()
+        };
+        if let Some(rest) = line.strip_prefix(" > ") {
+            return named(rest);
+        }
+        let (number, rest) = line.strip_prefix('#')?.split_once(' ')?;
+        let number = number.parse().ok()?;
+        match named(rest) {
+            Some(position) => {
+                self.steps.insert(number, position);
+                Some(position)
+            }
+            None => self.steps.get(&number).copied(),
+        }
+    }
+
+    fn tell(&mut self, line: String) {
+        if !self.builds.specs.iter().any(|spec| spec.quiet) {
+            (self.builds.output)((self.current, line));
+            return;
+        }
+        if self.kept.len() >= KEPT_LINES {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(line);
+    }
+
+    /// Which build has failed, and why as far as it was said. A failure is never quiet: what the step
+    /// said is why it failed.
+    fn failure(mut self) -> (usize, String) {
+        let named = self.error.strip_prefix("target ").and_then(|rest| rest.split_once(": "));
+        let position = named.and_then(|(name, _)| self.names.get(name)).copied().unwrap_or(0);
+        for line in std::mem::take(&mut self.kept).into_iter().chain(self.rule.take()) {
+            (self.builds.output)((position, line));
+        }
+        (position, self.error)
+    }
+}
+
+/// What stands around the last lines of a failed step.
+const RULE: &str = "------";
 
 /// Lines of a quiet build that are kept for the case that it fails.
 const KEPT_LINES: usize = 40;
@@ -199,10 +303,11 @@ impl Scratch {
         Err(local(format!("cannot find a free name in {}", directory.display())))
     }
 
-    fn digest(&self, target: &str) -> String {
+    fn digests(&self, specs: &[&BuildSpec]) -> Vec<String> {
         let text = std::fs::read(&self.0).unwrap_or_default();
         let metadata: Value = serde_json::from_slice(&text).unwrap_or_default();
-        metadata[target]["containerimage.digest"].as_str().unwrap_or_default().to_owned()
+        let digest = |spec: &&BuildSpec| metadata[target_name(spec)]["containerimage.digest"].as_str();
+        specs.iter().map(|spec| digest(spec).unwrap_or_default().to_owned()).collect()
     }
 }
 
@@ -219,29 +324,14 @@ fn target_name(spec: &BuildSpec) -> String {
     spec.service.as_str().replace('.', "_")
 }
 
-/// What several builds look like in one bake file, in which images of each other are targets.
+/// What builds look like in one bake file.
 ///
 /// # Errors
 /// A build cannot be described.
 pub fn definition(specs: &[BuildSpec], default_platform: &str) -> Result<String> {
-    let mut names = Vec::new();
-    let mut targets = Map::new();
-    for spec in specs {
-        let platform = if spec.platform.is_empty() { default_platform } else { &spec.platform };
-        let mut file = bake(spec, platform, &Unread, "")?.file;
-        let name = target_name(spec);
-        let target = file["target"][&name].take();
-        let mut target = target;
-        for (context, service) in &spec.service_contexts {
-            if let Some(other) = specs.iter().find(|other| other.service == *service) {
-                target["contexts"][context] = json!(format!("target:{}", target_name(other)));
-            }
-        }
-        names.push(name.clone());
-        targets.insert(name, target);
-    }
-    let file = json!({"group": {"default": {"targets": names}}, "target": targets});
-    Ok(format!("{file:#}"))
+    let specs: Vec<&BuildSpec> = specs.iter().collect();
+    let connection = Connection { default_platform: default_platform.to_owned(), ..Connection::default() };
+    Ok(format!("{:#}", bake(&specs, &connection, &Unread)?.file))
 }
 
 /// Contents that are not needed.
@@ -266,9 +356,39 @@ fn clean(path: &Path) -> PathBuf {
     out
 }
 
-fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource, output: &str) -> Result<Bake> {
-    let build = &spec.build;
+/// One file for all: images of each other are targets in it.
+fn bake(specs: &[&BuildSpec], connection: &Connection, source: &dyn ContentSource) -> Result<Bake> {
     let mut bake = Bake::default();
+    let names: Vec<String> = specs.iter().map(|spec| target_name(spec)).collect();
+    let mut targets = Map::new();
+    for (position, spec) in specs.iter().enumerate() {
+        let output = connection.outputs.get(position).map_or("", String::as_str);
+        let platform = spec.single_platform(&connection.default_platform);
+        let mut target = target(&mut bake, spec, platform, source, output)?;
+        for (context, service) in &spec.service_contexts {
+            if let Some(other) = specs.iter().find(|other| other.service == *service) {
+                target["contexts"][context] = json!(format!("target:{}", target_name(other)));
+            }
+        }
+        targets.insert(names[position].clone(), target);
+    }
+    for list in [&mut bake.readable, &mut bake.entitlements] {
+        list.sort();
+        list.dedup();
+    }
+    bake.file = json!({"group": {"default": {"targets": names}}, "target": targets});
+    Ok(bake)
+}
+
+/// A build, and what it needs beside the file.
+fn target(
+    bake: &mut Bake,
+    spec: &BuildSpec,
+    platform: &str,
+    source: &dyn ContentSource,
+    output: &str,
+) -> Result<Value> {
+    let build = &spec.build;
     let mut target = Map::new();
     let mut put = |key: &str, value: Value| {
         let empty = match &value {
@@ -336,16 +456,15 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource, output: &s
         addresses.push_str(address);
     }
     put("extra-hosts", json!(hosts));
-    bake.entitlements = build.entitlements.clone();
+    let mut entitlements = build.entitlements.clone();
     if build.privileged {
-        bake.entitlements.push("security.insecure".to_owned());
+        entitlements.push("security.insecure".to_owned());
     }
-    put("entitlements", json!(bake.entitlements));
+    put("entitlements", json!(entitlements));
+    bake.entitlements.append(&mut entitlements);
     if build.network == "host" {
         bake.entitlements.push("network.host".to_owned());
     }
-    bake.entitlements.sort();
-    bake.entitlements.dedup();
     let platforms: Vec<&str> = match build.platforms.as_slice() {
         [] => Some(platform).filter(|platform| !platform.is_empty()).into_iter().collect(),
         several => several.iter().map(String::as_str).collect(),
@@ -376,7 +495,7 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource, output: &s
     let mut seen = std::collections::BTreeSet::new();
     ids.retain(|id| seen.insert(*id));
     let found = ids.into_iter().filter_map(|id| Some((id, spec.secrets.get(id)?)));
-    for (index, (id, content)) in found.enumerate() {
+    for (id, content) in found {
         let variable = match content {
             FileContent::File { path } => {
                 bake.readable.push(path.clone());
@@ -384,7 +503,7 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource, output: &s
                 continue;
             }
             FileContent::Environment { variable } => variable.clone(),
-            FileContent::Inline { .. } => format!("COMPOSE_BUILD_SECRET_{index}"),
+            FileContent::Inline { .. } => format!("COMPOSE_BUILD_SECRET_{}", bake.variables.len()),
         };
         // The content goes through the plugin's environment: `.env` files are ours to read.
         bake.variables.insert(variable.clone(), source.read(content, id, true)?);
@@ -402,11 +521,7 @@ fn bake(spec: &BuildSpec, platform: &str, source: &dyn ContentSource, output: &s
     } else {
         put("output", json!([output]));
     }
-    let name = target_name(spec);
-    bake.file = json!({"group": {"default": {"targets": [name]}}, "target": {name: target}});
-    bake.readable.sort();
-    bake.readable.dedup();
-    Ok(bake)
+    Ok(Value::Object(target))
 }
 
 #[cfg(test)]
@@ -434,7 +549,8 @@ mod tests {
         spec.labels.insert("l".into(), "v".into());
         spec.secrets.insert("s".into(), FileContent::Environment { variable: "TOKEN".into() });
         spec.secrets.insert("f".into(), FileContent::File { path: "/key".into() });
-        let bake = bake(&spec, "linux/amd64", &Contents, "").expect("a bake file");
+        let connection = Connection { default_platform: "linux/amd64".to_owned(), ..Connection::default() };
+        let bake = bake(&[&spec], &connection, &Contents).expect("a bake file");
         assert_eq!(
             bake.file,
             json!({"group": {"default": {"targets": ["we_b"]}}, "target": {"we_b": {

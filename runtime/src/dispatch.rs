@@ -20,9 +20,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::error::{Result, RuntimeError};
 use crate::event::{Completion, Event, Evidence, Progress};
 use crate::executor::Providers;
-use crate::port::{ContentSource, Created, ExecOptions, Naming, Outcome, Runtime, TransferProgress};
+use crate::port::{BuildOutput, ContentSource, Created, ExecOptions, Naming, Outcome, Runtime, TransferProgress};
 use crate::wait::{Bulletin, Wait};
-use crate::{copy_in, model, provider};
+use crate::{build, copy_in, model, provider};
 
 /// What every worker may use.
 #[derive(Clone, Copy)]
@@ -31,6 +31,7 @@ pub(crate) struct Context<'a> {
     pub(crate) contents: &'a (dyn ContentSource + Sync),
     pub(crate) project: &'a ProjectName,
     pub(crate) providers: &'a Providers,
+    pub(crate) build_output: BuildOutput,
     pub(crate) events: &'a UnboundedSender<Event>,
 }
 
@@ -175,18 +176,11 @@ fn prepare<'a>(
             let progress = |progress: TransferProgress| context.progress(id, Progress::Transfer(progress));
             Ending::from(runtime.images().push(image, &progress).await.map(|()| Completion::Done))
         }),
-        Op::Build { spec } => Box::pin(async move {
-            let Some(builder) = runtime.builder() else {
-                return Ending::from(Err::<Completion, _>(RuntimeError::Unsupported {
-                    engine: runtime.capabilities().engine.clone(),
-                    what: format!("build the image {}", spec.image),
-                }));
-            };
-            if spec.only_if_missing && matches!(runtime.images().inspect(spec.image.as_str()).await, Ok(Some(_))) {
-                return Ending::from(Ok::<_, RuntimeError>(Completion::AlreadySo));
+        Op::Build { .. } => Box::pin(async move {
+            match build::build(context, &[step]).await {
+                Ok(mut done) => Ending::from(Ok::<_, RuntimeError>(done.pop().unwrap_or(Completion::Done))),
+                Err(failure) => Ending::from(Err::<Completion, _>(failure.error)),
             }
-            let output = |line: String| context.progress(id, Progress::Output(line));
-            Ending::from(builder.build(spec, context.contents, &output).await.map(|_| Completion::Done))
         }),
         Op::RemoveImage { image } => Box::pin(async move { gone_or_in_use(runtime.images().remove(image).await) }),
         Op::CreateNetwork { spec } => {

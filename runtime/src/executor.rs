@@ -28,10 +28,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use crate::build;
 use crate::dispatch::{self, Context, Ending, Known};
 use crate::error::RuntimeError;
 use crate::event::{Completion, Event, Evidence};
-use crate::port::{ContentSource, Runtime};
+use crate::port::{BuildOutput, Builder, ContentSource, Runtime};
 use crate::queue::{Entry, Queue};
 use crate::wait::Bulletin;
 
@@ -45,6 +46,8 @@ pub struct ExecuteOptions {
     pub made: BTreeMap<OpId, ContainerId>,
     /// What the programs of `provider` services and the Docker Model plugin need.
     pub providers: Providers,
+    /// How builders tell what they do.
+    pub build_output: BuildOutput,
 }
 
 /// What the programs of `provider` services and the Docker Model plugin need.
@@ -112,7 +115,14 @@ pub async fn execute(
     cancellation: &Cancellation,
     events: &UnboundedSender<Event>,
 ) -> Report {
-    let context = Context { runtime, contents, project: &plan.project, providers: &options.providers, events };
+    let context = Context {
+        runtime,
+        contents,
+        project: &plan.project,
+        providers: &options.providers,
+        build_output: options.build_output,
+        events,
+    };
     let mut run = match Run::new(plan, context, options, cancellation) {
         Ok(run) => run,
         Err(fault) => return refused(plan, &fault, events),
@@ -189,14 +199,24 @@ struct Run<'a> {
     slots: Slots,
     known: Known,
     bulletin: Bulletin,
-    /// Steps whose workers run.
-    under_way: BTreeMap<OpId, Class>,
+    /// Steps whose workers run, with the class of the slot that each has. Of builds in one go, one has it.
+    under_way: BTreeMap<OpId, Option<Class>>,
     stopping: bool,
     report: Report,
 }
 
-/// What a worker sends: its step, and how it ended (`None`: it was given up).
-type Message<'a> = BoxFuture<'a, (OpId, Option<Ending>)>;
+/// What a worker sends: its steps, and how each ended.
+type Message<'a> = BoxFuture<'a, Vec<(OpId, Settled)>>;
+
+/// How a step's worker ended.
+enum Settled {
+    /// By itself.
+    Ended(Box<Ending>),
+    /// It was given up, since the run was cancelled.
+    GivenUp,
+    /// It was given up, since this step failed, which was done in one go with it.
+    Spoilt(OpId),
+}
 
 impl<'a> Run<'a> {
     fn new(
@@ -257,7 +277,11 @@ impl<'a> Run<'a> {
                     break;
                 }
                 () = cancellation.gentle.cancelled(), if !self.stopping => self.stop_issuing(),
-                Some((id, ending)) = workers.next() => self.settle(&id, ending),
+                Some(ended) = workers.next() => {
+                    for (id, settled) in ended {
+                        self.settle(&id, settled);
+                    }
+                }
                 () = self.bulletin.deliver() => {}
             }
         }
@@ -275,33 +299,78 @@ impl<'a> Run<'a> {
         let step = *self.steps.get(&id)?;
         let class = step.op.class();
         self.slots.take(class);
-        self.under_way.insert(id.clone(), class);
+        self.under_way.insert(id.clone(), Some(class));
         self.emit(Event::Started { id: id.clone() });
+        if class == Class::Build && self.context.runtime.builder().is_some_and(Builder::builds_together) {
+            return Some(self.issue_builds(step));
+        }
         let worker = dispatch::worker(self.context, step, &self.known, &mut self.bulletin);
         let gives_up = matches!(class, Class::Wait | Class::Transfer | Class::Build);
         let gentle = self.cancellation.gentle.clone();
         Some(Box::pin(async move {
             if !gives_up {
-                return (id, Some(worker.await));
+                return vec![(id, Settled::Ended(Box::new(worker.await)))];
             }
             tokio::select! {
                 biased;
-                ending = worker => (id, Some(ending)),
-                () = gentle.cancelled() => (id, None),
+                ending = worker => vec![(id, Settled::Ended(Box::new(ending)))],
+                () = gentle.cancelled() => vec![(id, Settled::GivenUp)],
             }
         }))
     }
 
-    fn settle(&mut self, id: &OpId, ending: Option<Ending>) {
-        if let Some(class) = self.under_way.remove(id) {
+    /// The worker of a build and of all others that can be done in one go with it.
+    fn issue_builds(&mut self, first: &'a Step) -> Message<'a> {
+        let mut steps = vec![first];
+        for id in self.queue.dequeue_along(&first.id) {
+            self.under_way.insert(id.clone(), None);
+            steps.extend(self.steps.get(&id).copied());
+            self.emit(Event::Started { id });
+        }
+        let (context, gentle) = (self.context, self.cancellation.gentle.clone());
+        Box::pin(async move {
+            let built = tokio::select! {
+                biased;
+                built = build::build(context, &steps) => Some(built),
+                () = gentle.cancelled() => None,
+            };
+            let ids = steps.iter().map(|step| step.id.clone());
+            match built {
+                None => ids.map(|id| (id, Settled::GivenUp)).collect(),
+                Some(Ok(done)) => ids
+                    .zip(done)
+                    .map(|(id, how)| (id, Settled::Ended(Box::new(Ending::from(Ok::<_, RuntimeError>(how))))))
+                    .collect(),
+                Some(Err(failure)) => {
+                    let failed = steps[failure.position.min(steps.len() - 1)].id.clone();
+                    let ending = Ending::from(Err::<Completion, _>(failure.error));
+                    let others = ids.filter(|id| *id != failed).map(|id| (id, Settled::Spoilt(failed.clone())));
+                    std::iter::once((failed.clone(), Settled::Ended(Box::new(ending)))).chain(others).collect()
+                }
+            }
+        })
+    }
+
+    fn settle(&mut self, id: &OpId, settled: Settled) {
+        // Of builds in one go, one may have been skipped already for another.
+        let Some(slot) = self.under_way.remove(id) else { return };
+        if let Some(class) = slot {
             self.slots.give_back(class);
         }
         let Some(step) = self.steps.get(id).copied() else { return };
-        let Some(ending) = ending else {
-            self.queue.fail(id);
-            self.emit(Event::Skipped { id: id.clone(), because: None });
-            self.report.interrupted.push(id.clone());
-            return;
+        let ending = match settled {
+            Settled::Ended(ending) => *ending,
+            Settled::GivenUp => {
+                self.queue.fail(id);
+                self.emit(Event::Skipped { id: id.clone(), because: None });
+                self.report.interrupted.push(id.clone());
+                return;
+            }
+            Settled::Spoilt(failed) => {
+                let skipped = self.queue.fail(id);
+                self.skip([id.clone()].into_iter().chain(skipped), &failed);
+                return;
+            }
         };
         if let Some(container) = ending.made {
             self.known.made.insert(id.clone(), container.clone());
@@ -326,13 +395,21 @@ impl<'a> Run<'a> {
                     self.queue.finish(id);
                     self.report.tolerated.push(failure);
                 } else {
-                    for skipped in self.queue.fail(id) {
-                        self.emit(Event::Skipped { id: skipped.clone(), because: Some(id.clone()) });
-                        self.report.skipped.push((skipped, Some(id.clone())));
-                    }
+                    let skipped = self.queue.fail(id);
+                    self.skip(skipped, id);
                     self.report.failed.push(failure);
                 }
             }
+        }
+    }
+
+    fn skip(&mut self, skipped: impl IntoIterator<Item = OpId>, because: &OpId) {
+        for id in skipped {
+            if let Some(class) = self.under_way.remove(&id).flatten() {
+                self.slots.give_back(class);
+            }
+            self.emit(Event::Skipped { id: id.clone(), because: Some(because.clone()) });
+            self.report.skipped.push((id, Some(because.clone())));
         }
     }
 

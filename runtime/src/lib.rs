@@ -5,6 +5,7 @@
 //! the only `match` over [`compose_planner::Op`] is the executor's dispatch.
 
 pub mod bake;
+mod build;
 mod copy_in;
 mod dispatch;
 pub mod dockerignore;

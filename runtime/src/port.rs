@@ -18,7 +18,7 @@ use compose_planner::spec::{BuildSpec, ContainerSpec, EndpointSpec, NetworkSpec,
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::error::Result;
+use crate::error::{Result, RuntimeError};
 
 /// A stream of items from an engine.
 pub type Items<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
@@ -485,16 +485,53 @@ pub struct Stats {
     pub processes: u64,
 }
 
+/// How a builder tells what it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BuildOutput {
+    /// Lines for people.
+    #[default]
+    Plain,
+    /// BuildKit's status objects, one a line (`--progress json`).
+    Json,
+}
+
+/// Images to be built in one go.
+pub struct Builds<'a> {
+    /// What is built. Where an image is made from another one of them (`additional_contexts` with
+    /// `service:`), the other one comes first.
+    pub specs: &'a [&'a BuildSpec],
+    /// Contents of secrets.
+    pub secrets: &'a (dyn ContentSource + Sync),
+    /// The form of the lines.
+    pub form: BuildOutput,
+    /// Gets lines of progress, each with the position of the build that it is about.
+    pub output: ProgressSink<'a, (usize, String)>,
+}
+
+/// Why builds ended, none of them with an image that counts.
+#[derive(Debug)]
+pub struct BuildFailure {
+    /// The position of the build that failed; the others were given up for it.
+    pub position: usize,
+    /// Why.
+    pub error: RuntimeError,
+}
+
+impl From<RuntimeError> for BuildFailure {
+    fn from(error: RuntimeError) -> Self {
+        Self { position: 0, error }
+    }
+}
+
 /// Image builds.
 #[async_trait]
 pub trait Builder: Send + Sync {
-    /// Builds an image and returns its identity. `output` gets lines of progress.
-    async fn build(
-        &self,
-        spec: &BuildSpec,
-        secrets: &(dyn ContentSource + Sync),
-        output: ProgressSink<'_, String>,
-    ) -> Result<String>;
+    /// Whether several images are built in one go, at the same time.
+    fn builds_together(&self) -> bool {
+        false
+    }
+    /// Builds images and returns their identities, in the same order.
+    async fn build(&self, builds: &Builds<'_>) -> std::result::Result<Vec<String>, BuildFailure>;
     /// What users should know of this builder before it builds, if anything.
     fn caution(&self) -> Option<String> {
         None

@@ -161,6 +161,33 @@ where
         Some(node.key.clone())
     }
 
+    /// Takes everything that could be handed over in one go with a node that was just taken: what
+    /// is ready and of its class, and what is of its class and waits for nothing else than these.
+    /// They come out in an order in which each comes after what it needs.
+    pub fn dequeue_along(&mut self, first: &K) -> Vec<K> {
+        let Some(&position) = self.index.get(first) else { return Vec::new() };
+        let class = self.nodes[position].class;
+        let ready = self.ready.get_mut(&class).map(std::mem::take).unwrap_or_default();
+        let mut group: Vec<usize> = std::iter::once(position).chain(ready).collect();
+        let mut freed: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut next = 0;
+        while let Some(&position) = group.get(next) {
+            next += 1;
+            self.nodes[position].stage = Stage::Running;
+            for &dependent in &self.nodes[position].dependents {
+                let node = &self.nodes[dependent];
+                if node.class == class && node.stage == Stage::Waiting {
+                    let freed = freed.entry(dependent).or_default();
+                    *freed += 1;
+                    if *freed == node.missing {
+                        group.push(dependent);
+                    }
+                }
+            }
+        }
+        group.into_iter().skip(1).map(|position| self.nodes[position].key.clone()).collect()
+    }
+
     /// Notes that a running node ended well (or that its failure is tolerated).
     pub fn finish(&mut self, key: &K) {
         if let Some(&position) = self.index.get(key)
@@ -280,6 +307,25 @@ mod tests {
         assert_eq!(queue.dequeue(|class| class == 0), Some(4));
         assert_eq!(queue.dequeue(|class| class == 0), None);
         assert_eq!(all(&mut queue), [5, 3]);
+    }
+
+    #[test]
+    fn a_group_is_what_is_ready_and_what_waits_for_the_group_alone() {
+        let mut entries = vec![entry(1, &[]), entry(2, &[]), entry(3, &[1, 2]), entry(4, &[3]), entry(5, &[3, 6])];
+        entries.extend([entry(6, &[]), entry(7, &[1])]);
+        entries[5].class = 1;
+        entries[6].class = 1;
+        let mut queue = Queue::new(entries).expect("a sound graph");
+        assert_eq!(queue.dequeue(|class| class == 0), Some(1));
+        assert_eq!(queue.dequeue_along(&1), [2, 3, 4], "5 needs 6, which is of another class");
+        assert_eq!(all(&mut queue), [6]);
+        queue.finish(&1);
+        assert_eq!(all(&mut queue), [7], "3 runs already");
+        queue.finish(&2);
+        queue.finish(&6);
+        assert_eq!(queue.fail(&3), [4, 5]);
+        queue.finish(&7);
+        assert!(queue.is_done());
     }
 
     #[test]

@@ -10,8 +10,8 @@ use compose_planner::capabilities::{Capabilities, Concurrency};
 use compose_planner::op::Until;
 use compose_planner::plan::Consent;
 use compose_planner::spec::{
-    ContainerSpec, EndpointSpec, FileContent, FileSpec, HealthcheckSpec, HookSpec, MountSource, MountSpec, NetworkSpec,
-    PortSpec, VolumeSpec,
+    BuildSpec, ContainerSpec, EndpointSpec, FileContent, FileSpec, HealthcheckSpec, HookSpec, MountSource, MountSpec,
+    NetworkSpec, PortSpec, VolumeSpec,
 };
 use compose_planner::{Op, OpId, Plan, Reason, Step, Target, labels};
 use compose_runtime::error::{Result, RuntimeError};
@@ -284,6 +284,35 @@ async fn no_more_steps_of_a_class_run_than_the_backend_allows() {
     assert!(report.failed.is_empty(), "{:?}", texts(&report));
     assert_complete(&plan, &report, &events);
     assert_eq!((fake.peak("create"), fake.peak("remove")), (3, 2), "the bounds are used and kept");
+}
+
+fn build(service: &str, after: &[&str]) -> Step {
+    let spec = BuildSpec { service: service.into(), image: format!("shop-{service}").into(), ..BuildSpec::default() };
+    step(&format!("build:{service}"), Op::Build { spec: Box::new(spec) }, after)
+}
+
+#[tokio::test]
+async fn builds_go_in_one_go_where_the_builder_can_and_fail_together() {
+    let mut capabilities = Capabilities::everything("fake");
+    // The in-memory engine's word for a builder that can.
+    capabilities.concurrency.build = 2;
+    let plan = plan(vec![build("base", &[]), build("web", &["build:base"]), build("job", &[]), network()]);
+
+    let fake = Fake::new(capabilities.clone());
+    let (report, events) = run(&fake, &plan).await;
+    assert_complete(&plan, &report, &events);
+    assert!(report.failed.is_empty(), "{:?}", texts(&report));
+    let started = events.iter().take_while(|event| matches!(event, Event::Started { .. })).count();
+    assert_eq!(started, 4, "nothing waits for a slot, nor for what is built in the same go");
+
+    let fake = Fake::new(capabilities);
+    fake.fail("build", "shop-job", 1, broken());
+    let (report, events) = run(&fake, &plan).await;
+    assert_complete(&plan, &report, &events);
+    assert_eq!(texts(&report), ["build:job: broken"]);
+    let because = Some(id("build:job"));
+    assert_eq!(report.skipped, [(id("build:base"), because.clone()), (id("build:web"), because)]);
+    assert_eq!(report.done, [id("create-network:default")], "other work goes on");
 }
 
 #[tokio::test]

@@ -77,9 +77,6 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow::Result<ExitStatus> {
-    if arguments.quiet {
-        context.output.silence_progress();
-    }
     let mut interrupts = Interrupts::listen()?;
     let wanted = Wanted { images: true, change: "build", ..Wanted::CONTAINERS };
     let mut scene = context.scene_of_files(&arguments.services, wanted).await?;

@@ -84,6 +84,12 @@ fn named<'a>(line: &'a str, service: &str) -> Cow<'a, str> {
     }
 }
 
+/// Whether a builder's line names one of these services, since it builds several in one go.
+fn names_itself(line: &str, services: &BTreeSet<String>) -> bool {
+    let named = line.split_once('[').and_then(|(_, rest)| rest.split_once([' ', ']']));
+    named.is_some_and(|(name, _)| services.contains(name))
+}
+
 /// A progress display.
 pub(crate) struct Display<'a> {
     output: &'a Output,
@@ -110,6 +116,8 @@ pub(crate) struct Display<'a> {
     builds: BTreeMap<OpId, Build>,
     /// Lines of builds name the service, since there are several.
     names_builds: bool,
+    /// Services that are built, as builders name them.
+    services: BTreeSet<String>,
 }
 
 impl<'a> Display<'a> {
@@ -132,6 +140,7 @@ impl<'a> Display<'a> {
             pulls: BTreeSet::new(),
             builds: BTreeMap::new(),
             names_builds: false,
+            services: BTreeSet::new(),
         }
     }
 
@@ -151,7 +160,9 @@ impl<'a> Display<'a> {
             match &step.op {
                 Op::Pull { image, .. } if self.quiet_pull => drop(self.pulls.insert(format!("Image {image}"))),
                 Op::Build { spec } => {
-                    let build = Build { service: spec.service.to_string(), ..Build::default() };
+                    // As builders name it.
+                    let build = Build { service: spec.service.as_str().replace('.', "_"), ..Build::default() };
+                    self.services.insert(build.service.clone());
                     drop(self.builds.insert(step.id.clone(), build));
                 }
                 _ => {}
@@ -205,11 +216,16 @@ impl<'a> Display<'a> {
                 if !build.begun {
                     return;
                 }
-                let text = if self.names_builds { named(text, &build.service) } else { Cow::Borrowed(text) };
-                match self.mode {
-                    ProgressMode::Plain if !self.quiet_build && self.build_is_data => drop(self.output.line(text)),
-                    ProgressMode::Plain if !self.quiet_build => self.output.message(format!("{text}\n")),
-                    _ => {
+                let text = match self.names_builds && !names_itself(text, &self.services) {
+                    true => named(text, &build.service),
+                    false => Cow::Borrowed(text),
+                };
+                // In JSON the lines are BuildKit's own objects.
+                let streams = matches!(self.mode, ProgressMode::Plain | ProgressMode::Json) && !self.quiet_build;
+                match (streams, self.build_is_data) {
+                    (true, true) => drop(self.output.line(text)),
+                    (true, false) => self.output.message(format!("{text}\n")),
+                    (false, _) => {
                         if build.kept.len() >= BUILD_LINES {
                             build.kept.pop_front();
                         }

@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use super::{CopiedFile, Fake};
 use crate::error::{Result, RuntimeError};
 use crate::port::{
-    AttachOptions, Builder, Channel, CommitOptions, Containers, ContentSource, Created, Description, EngineEvent,
-    EventQuery, ExecOptions, ExecSession, ImageDescription, ImageSummary, Images, Inspection, Items, LogChunk,
-    LogOptions, Networks, ObserveQuery, Outcome, PathStat, ProgressSink, Reader, Runtime, Session, Stats, Streams,
-    TransferProgress, VolumeDescription, Volumes,
+    AttachOptions, BuildFailure, Builder, Builds, Channel, CommitOptions, Containers, Created, Description,
+    EngineEvent, EventQuery, ExecOptions, ExecSession, ImageDescription, ImageSummary, Images, Inspection, Items,
+    LogChunk, LogOptions, Networks, ObserveQuery, Outcome, PathStat, ProgressSink, Reader, Runtime, Session, Stats,
+    Streams, TransferProgress, VolumeDescription, Volumes,
 };
 
 impl Fake {
@@ -408,17 +408,21 @@ impl Streams for Fake {
 
 #[async_trait]
 impl Builder for Fake {
-    async fn build(
-        &self,
-        spec: &BuildSpec,
-        _secrets: &(dyn ContentSource + Sync),
-        output: ProgressSink<'_, String>,
-    ) -> Result<String> {
-        let _under_way = self.enter("build", "build", spec.image.as_str()).await?;
-        output(format!("building {}", spec.image));
-        let mut world = self.world();
-        world.add_image(&spec.image);
-        Ok(world.images.get(&spec.image).map(ToString::to_string).unwrap_or_default())
+    fn builds_together(&self) -> bool {
+        self.capabilities.concurrency.build > 1
+    }
+
+    async fn build(&self, builds: &Builds<'_>) -> std::result::Result<Vec<String>, BuildFailure> {
+        let mut identities = Vec::new();
+        for (position, spec) in builds.specs.iter().enumerate() {
+            let begun = self.enter("build", "build", spec.image.as_str()).await;
+            let _under_way = begun.map_err(|error| BuildFailure { position, error })?;
+            (builds.output)((position, format!("building {}", spec.image)));
+            let mut world = self.world();
+            world.add_image(&spec.image);
+            identities.push(world.images.get(&spec.image).map(ToString::to_string).unwrap_or_default());
+        }
+        Ok(identities)
     }
 
     fn definition(&self, specs: &[BuildSpec]) -> Result<String> {

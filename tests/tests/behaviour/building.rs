@@ -1,10 +1,12 @@
 //! `build --print` and `--check`: the definition of a build.
 
+use compose_tests::engine::setting;
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 use serde_json::{Value, json};
 
 crate::cases! { Builds:
-    build_prints_the_definition_as_the_reference_does;
+    build_prints_the_definition_as_the_reference_does,
+    several_services_are_built_and_a_failure_names_its_own;
     // The classic builder.
     Docker:
     check_without_buildkit_says_what_it_needs,
@@ -96,5 +98,45 @@ fn check_without_buildkit_says_what_it_needs(engine: &Engine) -> CaseResult {
     project.set("DOCKER_BUILDKIT", "0");
     project.write("Dockerfile", "FROM busybox\n")?;
     project.compose(&["build", "--check"])?.exits(1)?.says("needs the docker-buildx plugin")?;
+    Ok(())
+}
+
+/// One of them is made from another, one fails: the error and what is shown are about that one.
+fn several_services_are_built_and_a_failure_names_its_own(engine: &Engine) -> CaseResult {
+    // The BuildKit within Engine 20.10 knows no further contexts.
+    let (from, contexts) = match engine.name.as_str() {
+        "docker20" => ("busybox:1", ""),
+        _ => ("foundation", ", additional_contexts: {foundation: service:ba.se}"),
+    };
+    let mut project = Project::with(
+        engine,
+        &format!(
+            r#"services:
+  top: {{build: {{dockerfile_inline: "FROM {from}\nRUN touch /base && cp /base /top"{contexts}}}}}
+  ba.se: {{build: {{dockerfile_inline: "FROM busybox:1\nRUN echo made > /base"}}}}
+  bad: {{profiles: [bad], build: {{dockerfile_inline: "FROM busybox:1\nRUN echo words of the step && exit 3"}}}}
+"#
+        ),
+    )?;
+    // On containerd the plugin is found beside BuildKit.
+    if let Some(programs) = setting("BUILDKIT_PROGRAMS") {
+        let configuration = project.folder().join("configuration");
+        std::fs::create_dir_all(&configuration).map_err(|error| error.to_string())?;
+        std::os::unix::fs::symlink(programs, configuration.join("cli-plugins")).map_err(|error| error.to_string())?;
+        project.set("DOCKER_CONFIG", &configuration.display().to_string());
+    }
+    let run = project.compose(&["build"])?.ok()?;
+    for image in ["top", "ba.se"] {
+        ensure!(run.stderr.contains(&format!("Image {}-{image} Built", project.name)), "{run}");
+    }
+    let run = project.compose(&["run", "--rm", "top", "cat", "/top"])?.ok()?;
+    ensure_eq!(run.stdout, if contexts.is_empty() { "" } else { "made\n" }, "{run}");
+    for quiet in [&[][..], &["-q"]] {
+        let run = project.compose(&[&["--profile", "bad", "build", "--no-cache"], quiet].concat())?;
+        ensure_eq!(run.code, 1, "{run}");
+        ensure!(run.stderr.contains("failed to build bad"), "{run}");
+        ensure!(format!("{}{}", run.stdout, run.stderr).contains("words of the step"), "{run}");
+        ensure!(run.stderr.contains(&format!("Image {}-bad Building", project.name)), "{run}");
+    }
     Ok(())
 }
