@@ -44,6 +44,8 @@ pub struct Capabilities {
     pub start_interval: bool,
     /// `mac_address` of an endpoint (Docker API 1.44).
     pub endpoint_mac_address: bool,
+    /// Networks of the engine itself, which `network_mode` names (`bridge`).
+    pub engine_networks: bool,
     /// `interface_name` (Docker API 1.49).
     pub interface_name: bool,
     /// Why networks cannot have IPv6 addresses; empty: they can, or the engine says so itself.
@@ -104,6 +106,7 @@ impl Capabilities {
             image_mounts: true,
             start_interval: true,
             endpoint_mac_address: true,
+            engine_networks: true,
             interface_name: true,
             ipv6_refusal: String::new(),
             refused: Vec::new(),

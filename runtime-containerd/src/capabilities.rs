@@ -12,6 +12,7 @@ use crate::cni::plugin_directory;
 const REFUSED: &[(&str, &str)] = &[
     ("gpus", "devices by capability are not supported on containerd; name device files below `devices`"),
     ("deploy.resources.reservations.devices", "devices by capability are not supported on containerd"),
+    ("networks.*.link_local_ips", "CNI's network plug-ins give no link-local addresses"),
     ("isolation", "isolation is a Windows attribute"),
     ("storage_opt", "containerd's snapshotters take no options for a single container"),
     ("use_api_socket", "there is no Docker API socket on a machine that has only containerd"),
@@ -70,7 +71,8 @@ pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Cap
         volume_subpath: true,
         image_mounts: true,
         start_interval: true,
-        endpoint_mac_address: false,
+        endpoint_mac_address: true,
+        engine_networks: false,
         interface_name: false,
         ipv6_refusal: ipv6_refusal(std::fs::read_to_string(IPV6_DISABLED).ok().as_deref()),
         refused,

@@ -164,8 +164,7 @@ fn push(list: &mut Value, value: Value) {
 
 /// The container's own settings over its image's.
 fn describe(config: &mut Map<String, Value>, container: &Container, record: &Record) {
-    let own = |entry: &&String| !["HOSTNAME=", "HOME=", "TERM="].iter().any(|prefix| entry.starts_with(prefix));
-    let environment: Vec<&String> = record.environment.iter().filter(own).collect();
+    let environment: Vec<&String> = record.own_environment().collect();
     config.insert("Env".to_owned(), json!(environment));
     config.insert("Cmd".to_owned(), json!(record.command));
     config.insert("Entrypoint".to_owned(), json!(record.entrypoint));

@@ -189,6 +189,11 @@ impl Core {
         })?;
         crate::cdi::apply(spec, &mut document)?;
         let environment: Vec<String> = serde_json::from_value(document["process"]["env"].clone()).unwrap_or_default();
+        let named = |name: &str| {
+            let image = defaults.env.iter().flatten().filter_map(|entry| entry.split('=').next());
+            image.chain(spec.environment.keys().map(String::as_str)).any(|other| other == name)
+        };
+        let given = ["HOSTNAME", "HOME", "TERM"].into_iter().filter(|name| !named(name)).map(str::to_owned).collect();
         let either = |own: &str, image: Option<&String>| {
             if own.is_empty() { image.cloned().unwrap_or_default() } else { own.to_owned() }
         };
@@ -221,6 +226,7 @@ impl Core {
             entrypoint,
             command,
             environment,
+            given,
             user: wanted_user,
             working_dir: document["process"]["cwd"].as_str().unwrap_or_default().to_owned(),
             ..Record::default()

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use bytes::Bytes;
 use compose_runtime::RuntimeError;
@@ -21,9 +22,18 @@ use tokio::sync::watch;
 
 use crate::client::{LONG, local, random_hex};
 use crate::core::{Core, name_of, private_directory};
+use crate::detach::Lookout;
 use crate::lifecycle::start_failure_code;
+use crate::record::LOST;
 use crate::rootfs::{make_fifo, read_text};
 use crate::users;
+
+/// How long containerd may be away before an exec's end is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two attempts to reach containerd.
+const RECONNECT: Duration = Duration::from_millis(300);
+/// Exit code of what SIGKILL ended.
+const KILLED: i64 = 137;
 
 /// Prefix of the directories of execs.
 const DIRECTORY: &str = "exec-";
@@ -168,13 +178,7 @@ impl Core {
         // behind in the shim.
         let (core, container_id, exec_id) = (self.clone(), found.id.clone(), id.clone());
         tokio::spawn(async move {
-            let request =
-                core.client.request(WaitRequest { container_id: container_id.clone(), exec_id: exec_id.clone() });
-            let code = match core.client.tasks().wait(request).await {
-                Ok(response) => i64::from(response.into_inner().exit_status),
-                // The container went away with its processes.
-                Err(_) => 137,
-            };
+            let code = core.end_of_exec(&container_id, &exec_id).await;
             core.delete_exec(&container_id, &exec_id).await;
             let _ = sender.send(Some(code));
         });
@@ -183,7 +187,7 @@ impl Core {
         }
         let input = if options.stdin {
             let sender = open_input(std::path::Path::new(&stdin))?;
-            Some(self.input(sender, &found.id, &id))
+            Some(self.input(sender, &found.id, &id, None))
         } else {
             None
         };
@@ -225,19 +229,45 @@ impl Core {
     }
 
     /// A writer into a process's standard input; shutting it down closes the input, which the shim
-    /// keeps open otherwise.
-    pub(crate) fn input(&self, mut sender: pipe::Sender, container: &str, exec: &str) -> Writer {
+    /// keeps open otherwise. Keys that are looked for leave it open for whoever comes next.
+    pub(crate) fn input(
+        &self,
+        mut sender: pipe::Sender,
+        container: &str,
+        exec: &str,
+        lookout: Option<Lookout>,
+    ) -> Writer {
         let (near, mut far) = tokio::io::duplex(64 * 1024);
         let (core, container_id, exec_id) = (self.clone(), container.to_owned(), exec.to_owned());
         tokio::spawn(async move {
-            let copied = tokio::io::copy(&mut far, &mut sender).await;
+            let copied = crate::detach::copy(&mut far, &mut sender, lookout).await;
             drop(sender);
-            if copied.is_ok() {
+            if matches!(copied, Ok(false)) {
                 let request = core.client.request(CloseIoRequest { container_id, exec_id, stdin: true });
                 let _ = core.client.call("Tasks.CloseIO", core.client.tasks().close_io(request)).await;
             }
         });
         Box::pin(near)
+    }
+
+    /// The exit code of an exec. It goes on without containerd, which knows it again when it is back.
+    async fn end_of_exec(&self, container: &str, exec: &str) -> i64 {
+        let mut patience = None;
+        loop {
+            let wanted = WaitRequest { container_id: container.to_owned(), exec_id: exec.to_owned() };
+            match self.client.tasks().wait(self.client.request(wanted)).await {
+                Ok(response) => return i64::from(response.into_inner().exit_status),
+                Err(status) if matches!(self.client.error(&status), RuntimeError::Unreachable { .. }) => {
+                    let end = *patience.get_or_insert_with(|| tokio::time::Instant::now() + PATIENCE);
+                    if tokio::time::Instant::now() > end {
+                        return LOST;
+                    }
+                    tokio::time::sleep(RECONNECT).await;
+                }
+                // The container went away with its processes.
+                Err(_) => return KILLED,
+            }
+        }
     }
 
     async fn delete_exec(&self, container: &str, exec: &str) {

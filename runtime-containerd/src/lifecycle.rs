@@ -31,6 +31,8 @@ use crate::{LOGGER_ARGUMENT, netns, signal, time};
 const GRACE: i64 = 10;
 /// How long a killed process may take to go.
 const KILLED: Duration = Duration::from_secs(10);
+/// How long the end of a process may take to be told.
+const SOON: Duration = Duration::from_secs(2);
 /// What a shim says to the deletion of a task whose end it has not told yet.
 const STILL_ENDING: &str = "cannot delete a running process";
 /// What containerd says to the creation of a task that it is still making, or unmaking.
@@ -242,9 +244,17 @@ impl Core {
         Ok(())
     }
 
-    /// Remembers the exit code of a container that removes itself, for whoever asks this process
-    /// afterwards. Asked before the start, so that it is not gone first.
-    async fn remember_end(&self, id: &str) {
+    /// The exit code that was remembered, if it comes soon: the process has ended.
+    pub(crate) async fn remembered_end(&self, id: &str) -> Option<i64> {
+        let remembered = self.ends.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let mut end = remembered?;
+        let code = tokio::time::timeout(SOON, end.wait_for(Option::is_some)).await.ok()?.ok()?;
+        *code
+    }
+
+    /// Remembers the exit code of a container that removes itself, or is removed by others while its output is
+    /// followed, for whoever asks this process afterwards. Asked before the start, so that it is not gone first.
+    pub(crate) async fn remember_end(&self, id: &str) {
         let (sender, receiver) = tokio::sync::watch::channel(None);
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), receiver);
         let (core, id) = (self.clone(), id.to_owned());
@@ -345,22 +355,11 @@ impl Core {
         ended: String,
     ) -> Result<bool> {
         let mut changes = Vec::new();
-        let mut again = false;
-        if then == Then::ByPolicy && matches!(label(container, DESIRED), RUNNING | STARTING) {
-            let begin = time::parse(label(container, STARTED));
-            let ran = begin.zip(time::parse(&ended)).map(|(begin, end)| end.duration_since(begin));
-            let run = crate::policy::Ended {
-                code,
-                ran: ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default(),
-                restarts: label(container, RESTARTS).parse().unwrap_or(0),
-                waited: backoff_of(container),
-            };
-            if let Some(wait) = crate::policy::wait_before_restart(&record.restart, run) {
-                again = true;
-                changes.push((RESTARTING, Some("true".to_owned())));
-                changes.push((RESTARTS, Some((run.restarts + 1).to_string())));
-                changes.push((BACKOFF, Some(wait.as_millis().to_string())));
-            }
+        let next = (then == Then::ByPolicy).then(|| restart_after(container, record, code, &ended)).flatten();
+        if let Some((restarts, wait)) = next {
+            changes.push((RESTARTING, Some("true".to_owned())));
+            changes.push((RESTARTS, Some((restarts + 1).to_string())));
+            changes.push((BACKOFF, Some(wait.as_millis().to_string())));
         }
         if then == Then::Stay {
             changes.push((DESIRED, Some(STOPPED.to_owned())));
@@ -368,7 +367,7 @@ impl Core {
         changes.push((EXIT_CODE, Some(code.to_string())));
         changes.push((FINISHED, Some(ended)));
         self.set_labels(&container.id, &changes).await?;
-        Ok(again)
+        Ok(next.is_some())
     }
 
     /// Reaps a container whose process has ended; nothing happens to others.
@@ -500,6 +499,23 @@ fn nerdctl_ports(record: &Record) -> Option<String> {
     let all: Vec<_> = record.published.iter().filter(|port| port.published != 0).map(port).collect();
     // A label holds 4096 bytes with its key.
     (!all.is_empty()).then(|| serde_json::Value::Array(all).to_string()).filter(|text| text.len() < 4000)
+}
+
+/// What the restart policy does after a run with this exit code and end: how often it has started
+/// the container already, and the wait until the next start; `None`: it stays as it is.
+pub(crate) fn restart_after(container: &Container, record: &Record, code: i64, ended: &str) -> Option<(u64, Duration)> {
+    if !matches!(label(container, DESIRED), RUNNING | STARTING) {
+        return None;
+    }
+    let begin = time::parse(label(container, STARTED));
+    let ran = begin.zip(time::parse(ended)).map(|(begin, end)| end.duration_since(begin));
+    let run = crate::policy::Ended {
+        code,
+        ran: ran.and_then(|ran| Duration::try_from(ran).ok()).unwrap_or_default(),
+        restarts: label(container, RESTARTS).parse().unwrap_or(0),
+        waited: backoff_of(container),
+    };
+    crate::policy::wait_before_restart(&record.restart, run).map(|wait| (run.restarts, wait))
 }
 
 /// The wait before the last restart.

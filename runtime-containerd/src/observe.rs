@@ -13,14 +13,15 @@ use containerd_client::types::v1::{Process, Status};
 
 use crate::core::{Core, name_of};
 use crate::record::{
-    ERROR, EXIT_CODE, FINISHED, HEALTH, NAME, NERDCTL, RESTARTING, RESTARTS, Record, STARTED, STATE, label,
+    ERROR, EXIT_CODE, FINISHED, HEALTH, LOST, NAME, NERDCTL, RESTARTING, RESTARTS, Record, STARTED, STATE, label,
 };
 use crate::{reference, time};
 
-fn state_of(container: &Container, task: Option<&Process>) -> State {
+fn state_of(container: &Container, record: &Record, task: Option<&Process>) -> State {
     match task.map(Process::status) {
         Some(Status::Running | Status::Pausing) => State::Running,
         Some(Status::Paused) => State::Paused,
+        Some(Status::Stopped) if is_started_again(container, record, task) => State::Restarting,
         Some(Status::Stopped) => State::Exited,
         Some(Status::Created | Status::Unknown) | None => {
             if label(container, RESTARTING) == "true" {
@@ -28,11 +29,24 @@ fn state_of(container: &Container, task: Option<&Process>) -> State {
             } else if label(container, STARTED).is_empty() {
                 // Also where a start has failed: it has never run.
                 State::Created
+            } else if task.is_none() && is_started_again(container, record, task) {
+                State::Restarting
             } else {
                 State::Exited
             }
         }
     }
+}
+
+/// Whether the restart policy is about to start a container that has ended, though nobody has
+/// noted its end yet.
+fn is_started_again(container: &Container, record: &Record, task: Option<&Process>) -> bool {
+    // An end that was noted says what follows it.
+    if task.is_none() && !label(container, EXIT_CODE).is_empty() {
+        return false;
+    }
+    let code = exit_code_of(container, task).unwrap_or(LOST);
+    crate::lifecycle::restart_after(container, record, code, &finished_of(container, task)).is_some()
 }
 
 fn exit_code_of(container: &Container, task: Option<&Process>) -> Option<i64> {
@@ -132,7 +146,7 @@ impl Core {
         let of = record.clone().unwrap_or_default();
         let label = |key: &str| container.labels.get(key).cloned();
         let own = |key: &str| label(key).unwrap_or_default();
-        let state = state_of(container, task);
+        let state = state_of(container, &of, task);
         let listed = |text: String| -> BTreeMap<String, String> {
             let pair = |entry: &str| entry.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
             text.split(',').filter_map(pair).collect()
@@ -245,7 +259,7 @@ impl Core {
         let container = self.find(name).await?;
         let task = self.task(&container.id).await?;
         let record = Record::of(&container).unwrap_or_default();
-        let state = state_of(&container, task.as_ref());
+        let state = state_of(&container, &record, task.as_ref());
         let health = health_of(&container, state);
         let address = |(network, one): (&String, &crate::cni::Attachment)| {
             (NetworkName::new(network.clone()), one.address.clone())
@@ -257,33 +271,45 @@ impl Core {
             health,
             has_healthcheck: record.healthcheck.is_some(),
             patience: record.healthcheck.as_ref().and_then(crate::health::Check::of).map(|check| check.patience()),
-            exit_code: exit_code_of(&container, task.as_ref()).unwrap_or(0),
+            exit_code: match exit_code_of(&container, task.as_ref()) {
+                Some(code) => code,
+                None if state.is_up() => 0,
+                None => self.remembered_end(&container.id).await.unwrap_or(0),
+            },
             error: label(&container, ERROR).to_owned(),
             started_at: label(&container, STARTED).to_owned(),
             finished_at: finished_of(&container, task.as_ref()),
             last_probe: self.health(&container.id).log.pop().map(|probe| (probe.exit_code, probe.output)),
             restart_count: label(&container, RESTARTS).parse().unwrap_or(0),
-            detail: detail(&record),
+            detail: with_further(detail(&record), &record, &container),
             addresses: record.attached.iter().map(address).collect(),
             ports: ports_of(&record, state.is_up()),
         })
     }
 }
 
+/// For a single container: what only the runtime's document has beside it.
+fn with_further(detail: Detail, record: &Record, container: &Container) -> Detail {
+    let document =
+        container.spec.as_ref().and_then(|spec| serde_json::from_slice(&spec.value).ok()).unwrap_or_default();
+    let limits = Some(crate::further::limits(&document));
+    Detail { limits, further: crate::further::attributes(record, &document), ..detail }
+}
+
 fn detail(record: &Record) -> Detail {
     Detail {
-        environment: record.environment.clone(),
+        environment: record.own_environment().cloned().collect(),
         command: record.command.clone(),
         entrypoint: record.entrypoint.clone(),
         user: record.user.clone(),
         working_dir: record.working_dir.clone(),
         restart: match record.restart {
-            RestartPolicy::No => "no",
-            RestartPolicy::Always => "always",
-            RestartPolicy::UnlessStopped => "unless-stopped",
-            RestartPolicy::OnFailure(_) => "on-failure",
-        }
-        .to_owned(),
+            RestartPolicy::No => "no".to_owned(),
+            RestartPolicy::Always => "always".to_owned(),
+            RestartPolicy::UnlessStopped => "unless-stopped".to_owned(),
+            RestartPolicy::OnFailure(0) => "on-failure".to_owned(),
+            RestartPolicy::OnFailure(most) => format!("on-failure:{most}"),
+        },
         tty: record.tty,
         ..Detail::default()
     }

@@ -17,7 +17,7 @@ use crate::security::Security;
 use crate::users::User;
 
 /// dockerd's default capabilities.
-const DEFAULT_CAPABILITIES: [&str; 14] = [
+pub(crate) const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",

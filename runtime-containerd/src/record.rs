@@ -45,6 +45,9 @@ pub(crate) const HEALTH: &str = "dev.compose.containerd/health";
 /// `true` while the restart policy is about to start it again.
 pub(crate) const RESTARTING: &str = "dev.compose.containerd/restarting";
 
+/// Exit code of a run whose end nobody saw, as dockerd's after a crash.
+pub(crate) const LOST: i64 = 255;
+
 /// The extension's key and type.
 pub(crate) const EXTENSION: &str = "dev.compose.containerd/record";
 const TYPE: &str = "dev.compose.containerd.Record";
@@ -90,6 +93,8 @@ pub(crate) struct Record {
     pub(crate) entrypoint: Vec<String>,
     pub(crate) command: Vec<String>,
     pub(crate) environment: Vec<String>,
+    /// Names in `environment` that neither service nor image has set: every process gets them.
+    pub(crate) given: Vec<String>,
     pub(crate) user: String,
     pub(crate) working_dir: String,
     /// Files that are copied in, to copy them again when a reboot has taken them. A secret's
@@ -106,6 +111,12 @@ impl Record {
     pub(crate) fn of(container: &Container) -> Option<Self> {
         let extension = container.extensions.get(EXTENSION)?;
         serde_json::from_slice(&extension.value).ok()
+    }
+
+    /// The environment without what every process gets, as dockerd's inspections show it.
+    pub(crate) fn own_environment(&self) -> impl Iterator<Item = &String> {
+        let given = |entry: &String| self.given.iter().any(|name| entry.split('=').next() == Some(name));
+        self.environment.iter().filter(move |entry| !given(entry))
     }
 
     /// As containerd's `Any`.

@@ -8,8 +8,11 @@ use compose_runtime::port::{
     AttachOptions, EngineEvent, EventQuery, ExecOptions, ExecSession, ImageDescription, ImageSummary, Images, Items,
     LogChunk, LogOptions, Outcome, PathStat, ProgressSink, Reader, Session, Stats, Streams, TransferProgress,
 };
+use futures_util::StreamExt;
+use tokio::sync::oneshot;
 
 use crate::core::Core;
+use crate::detach::{Keys, Lookout};
 
 #[async_trait]
 impl Images for Core {
@@ -50,18 +53,36 @@ impl Streams for Core {
 
     async fn attach(&self, container: &str, options: &AttachOptions) -> Result<Session> {
         let (found, record) = self.find_own(container).await?;
+        let keys = Keys::parse(&options.detach_keys)?;
+        if options.output && self.task(&found.id).await?.is_some() {
+            self.remember_end(&found.id).await;
+        }
         let output: Items<LogChunk> = if options.output {
             self.attach_output(&found.id, options.replay).await?
         } else {
             Box::pin(futures_util::stream::empty())
         };
-        let input = if options.stdin && record.stdin_open {
+        let connected = options.stdin && record.stdin_open;
+        // Where there is no terminal, keys are bytes as others.
+        let (output, lookout) = if connected && record.tty {
+            let (found, left) = oneshot::channel();
+            // Who looks for them may end first, with the input.
+            let left = async move {
+                if left.await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            (Box::pin(output.take_until(Box::pin(left))) as Items<LogChunk>, Some(Lookout { keys, found }))
+        } else {
+            (output, None)
+        };
+        let input = if connected {
             let path = self.pipes(&found.id).stdin;
             if self.task(&found.id).await?.is_some() {
                 let sender = crate::exec::open_input(&path)?;
-                Some(self.input(sender, &found.id, ""))
+                Some(self.input(sender, &found.id, "", lookout))
             } else {
-                Some(self.input_after_start(&found.id).await?)
+                Some(self.input_after_start(&found.id, lookout).await?)
             }
         } else {
             None
@@ -113,7 +134,7 @@ impl Streams for Core {
 
 impl Core {
     /// A writer into the input of a container that is about to be started.
-    async fn input_after_start(&self, id: &str) -> Result<compose_runtime::port::Writer> {
+    async fn input_after_start(&self, id: &str, lookout: Option<Lookout>) -> Result<compose_runtime::port::Writer> {
         let mut events = self.subscribe(&[format!("topic==\"/tasks/start\",event.container_id==\"{id}\"")]).await?;
         let (near, mut far) = tokio::io::duplex(64 * 1024);
         let (core, id) = (self.clone(), id.to_owned());
@@ -132,7 +153,7 @@ impl Core {
             };
             match opened {
                 Ok(sender) => {
-                    let mut writer = core.input(sender, &id, "");
+                    let mut writer = core.input(sender, &id, "", lookout);
                     let _ = tokio::io::copy(&mut far, &mut writer).await;
                     let _ = tokio::io::AsyncWriteExt::shutdown(&mut writer).await;
                 }

@@ -27,6 +27,7 @@ pub(crate) fn of(version: ApiVersion, engine_version: &str) -> Capabilities {
         image_mounts: since(48),
         start_interval: since(44),
         endpoint_mac_address: since(44),
+        engine_networks: true,
         ipv6_refusal: String::new(),
         interface_name: since(49),
         refused: Vec::new(),

@@ -136,7 +136,7 @@ impl Wait<'_> {
         let began = Instant::now();
         let deadline = self.within.and_then(|within| began.checked_add(within));
         let mut last_health = None;
-        let mut settled = None;
+        let mut settled: Option<(String, Instant)> = None;
         let mut restarts_before = None;
         loop {
             let inspection = match self.context.runtime.containers().inspect(&self.container).await {
@@ -177,14 +177,16 @@ impl Wait<'_> {
                 }
                 Verdict::NotYet => settled = None,
                 Verdict::Settling => {
-                    let settled = *settled.get_or_insert_with(|| Instant::now() + SETTLE);
-                    if Instant::now() >= settled {
-                        return Ok(Completion::Done);
+                    // Up in two looks is not up between them: a restart begins anew.
+                    match settled.as_ref().filter(|(run, _)| *run == inspection.started_at) {
+                        Some((_, end)) if Instant::now() >= *end => return Ok(Completion::Done),
+                        Some(_) => {}
+                        None => settled = Some((inspection.started_at.clone(), Instant::now() + SETTLE)),
                     }
                 }
             }
-            let pause = match settled {
-                Some(settled) => settled.saturating_duration_since(Instant::now()),
+            let pause = match &settled {
+                Some((_, end)) => end.saturating_duration_since(Instant::now()),
                 None if news.borrow().silent => POLL,
                 None => DOUBT,
             };

@@ -1,13 +1,14 @@
 //! What a bare containerd has, in the Docker Engine's words, so that one suite fits both: what the
 //! program keeps in containers' records, and networks and volumes in nerdctl's places.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, SEARCH_PATH};
 
 const RECORD: &str = "dev.compose.containerd/record";
 const STATE: &str = "dev.compose.containerd/";
@@ -66,6 +67,7 @@ pub fn inspection(info: &Value, task: Option<&str>) -> Value {
         .flatten()
         .map(|one| json!({ "Type": one["kind"], "Name": one["volume"], "Destination": one["target"] }))
         .collect();
+    let shared = |key: &str| record[key].as_str().map(|id| format!("container:{id}"));
     json!({
         "Mounts": mounts,
         "State": {
@@ -75,7 +77,10 @@ pub fn inspection(info: &Value, task: Option<&str>) -> Value {
             "Health": { "Status": label("health") },
         },
         "RestartCount": label("restart-count").parse::<i64>().unwrap_or(0),
-        "HostConfig": { "NetworkMode": mode, "RestartPolicy": { "Name": policy } },
+        "HostConfig": {
+            "NetworkMode": mode, "RestartPolicy": { "Name": policy },
+            "IpcMode": shared("ipc_of"), "PidMode": shared("pid_of"),
+        },
         "Config": { "Image": record["image"], "Env": record["environment"], "Healthcheck": { "Test": test }, "Hostname": record["hostname"] },
         "NetworkSettings": { "Networks": networks, "Ports": ports },
     })
@@ -127,7 +132,7 @@ pub fn volumes(engine: &Engine, project: &str) -> Vec<String> {
 /// When it fails, or is not known here.
 pub fn other_tool(engine: &Engine, arguments: &[&str]) -> Result<String, String> {
     match arguments {
-        ["network", "create", name] => create_network(engine, name),
+        ["network", "create", labels @ .., name] => create_network(engine, name, &labelled(labels)),
         ["network", "inspect", name] => inspect_network(engine, name).map(|network| network.to_string()),
         ["network", "inspect", "-f", "{{.Id}}", name] => {
             Ok(inspect_network(engine, name)?["nerdctlID"].as_str().unwrap_or_default().to_owned())
@@ -147,7 +152,14 @@ pub fn other_tool(engine: &Engine, arguments: &[&str]) -> Result<String, String>
             Ok(id.to_owned())
         }
         ["inspect", "-f", "{{.Id}} {{.State.Status}}", name] => Ok(format!("{} created", named(engine, name)?)),
-        ["rm", "-f", name] => engine.ctr(&["containers", "rm", &named(engine, name)?]),
+        ["run", "-d", flags @ .., image, word, argument] => run(engine, flags, image, &format!("{word} {argument}")),
+        ["inspect", "-f", "{{.Id}}", name] => named(engine, name),
+        ["rm", "-f", .., name] => {
+            let id = named(engine, name)?;
+            // The program may be faster with what is left.
+            let _ = engine.ctr(&["tasks", "rm", "-f", &id]);
+            engine.ctr(&["containers", "rm", &id])
+        }
         ["tag", image, name] => engine.ctr(&["images", "tag", "--force", &long(image), &long(name)]),
         ["image", "rm", .., name] => {
             let name = long(name);
@@ -167,10 +179,11 @@ pub fn other_tool(engine: &Engine, arguments: &[&str]) -> Result<String, String>
             let user = String::from_utf8(user.unwrap_or_default()).unwrap_or_default();
             engine.ctr(&["images", "push", "--plain-http", "--user", &user, name])
         }
-        ["volume", "create", name] => {
+        ["volume", "create", labels @ .., name] => {
+            let description = json!({ "Labels": labelled(labels) }).to_string();
             let data = volume(engine, name)?.join("_data");
             std::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
-            std::fs::write(data.with_file_name("volume.json"), "{}").map_err(|error| error.to_string())?;
+            std::fs::write(data.with_file_name("volume.json"), description).map_err(|error| error.to_string())?;
             Ok((*name).to_owned())
         }
         ["volume", "inspect", rest @ ..] => {
@@ -226,7 +239,8 @@ fn configuration(engine: &Engine, name: &str) -> Result<(String, String), String
 
 /// The identity of a container by nerdctl's label.
 fn named(engine: &Engine, name: &str) -> Result<String, String> {
-    let id = engine.ctr(&["containers", "ls", "-q", &format!("labels.\"nerdctl/name\"==\"{name}\"")])?;
+    let filter = format!("labels.\"nerdctl/name\"==\"{name}\"");
+    let id = engine.ctr(&["containers", "ls", "-q", &filter, &format!("id==\"{name}\"")])?;
     if id.trim().is_empty() { Err(format!("no such container: {name}")) } else { Ok(id.trim().to_owned()) }
 }
 
@@ -246,7 +260,40 @@ fn inspect_network(engine: &Engine, name: &str) -> Result<Value, String> {
     read(&path_of(engine, name)).ok_or_else(|| format!("no such network: {name}"))
 }
 
-fn create_network(engine: &Engine, name: &str) -> Result<String, String> {
+/// The values of `--label=KEY=VALUE`.
+fn labelled(flags: &[&str]) -> BTreeMap<String, String> {
+    let pairs = flags.iter().filter_map(|flag| flag.strip_prefix("--label=")?.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// Runs a container that belongs to no project of the case: a service of a project of its own.
+fn run(engine: &Engine, flags: &[&str], image: &str, command: &str) -> Result<String, String> {
+    let mut service = json!({ "image": image, "command": command, "stop_signal": "SIGKILL" });
+    let mut networks = json!({});
+    for pair in flags.chunks_exact(2) {
+        let [flag, value] = *pair else { continue };
+        match flag {
+            "--name" => service["container_name"] = value.into(),
+            "--network" => {
+                networks = json!({ value: { "external": true, "name": value } });
+                service["networks"] = json!([value]);
+            }
+            "--ipc" => service["ipc"] = value.into(),
+            "-v" => service["volumes"] = json!([value]),
+            "--label" | "--stop-signal" => {}
+            _ => return Err(format!("{pair:?} is not known on containerd")),
+        }
+    }
+    let name = format!("foreign-{}", service["container_name"].as_str().unwrap_or_default());
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let text = json!({ "name": name, "services": { "guest": service }, "networks": networks });
+    std::fs::write(folder.path().join("compose.yaml"), text.to_string()).map_err(|error| error.to_string())?;
+    let output = program(engine)?.current_dir(folder.path()).args(["up", "-d"]).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(String::new()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+fn create_network(engine: &Engine, name: &str, labels: &BTreeMap<String, String>) -> Result<String, String> {
     if inspect_network(engine, name).is_ok() {
         return Err(format!("network {name} is there already"));
     }
@@ -257,7 +304,7 @@ fn create_network(engine: &Engine, name: &str) -> Result<String, String> {
     let id = format!("{number:08x}{:056x}", 0);
     let subnet = format!("10.98.{}.0/24", number % 250);
     let network = json!({
-        "cniVersion": "1.0.0", "name": name, "nerdctlID": id, "nerdctlLabels": {},
+        "cniVersion": "1.0.0", "name": name, "nerdctlID": id, "nerdctlLabels": labels,
         "plugins": [
             { "type": "bridge", "bridge": format!("br-{number:08x}"), "isGateway": true, "ipMasq": true,
               "hairpinMode": true,
@@ -277,13 +324,15 @@ fn create_network(engine: &Engine, name: &str) -> Result<String, String> {
 
 /// Removes a project as a user would, with everything on the machine that belongs to it.
 pub fn wipe(engine: &Engine, project: &str) {
-    let Some(program) = crate::engine::setting("BINARY") else { return };
-    let _ = Command::new(program)
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .envs(engine.environment())
-        .current_dir("/")
-        .args(["-p", project, "down", "--volumes", "--remove-orphans", "--timeout", "0"])
-        .stdin(std::process::Stdio::null())
-        .output();
+    let Ok(mut program) = program(engine) else { return };
+    let _ = program.args(["-p", project, "down", "--volumes", "--remove-orphans", "--timeout", "0"]).output();
+}
+
+/// The program under test on this engine, outside of any project.
+fn program(engine: &Engine) -> Result<Command, String> {
+    let path = crate::engine::setting("BINARY").ok_or("COMPOSE_TEST_BINARY is not set")?;
+    let mut program = Command::new(path);
+    program.env_clear().env("PATH", SEARCH_PATH).envs(engine.environment()).current_dir("/");
+    program.stdin(std::process::Stdio::null());
+    Ok(program)
 }

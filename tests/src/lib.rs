@@ -19,6 +19,7 @@ pub mod containerd;
 pub mod engine;
 mod grpc;
 pub mod http;
+pub mod private;
 pub mod private_containerd;
 pub mod private_engine;
 pub mod project;

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod cases;
 mod check;
 mod conformance;
 mod demo;
@@ -44,6 +45,8 @@ Jobs:
                       --reference proves the behaviour suite on the reference
   check               formatting, lints, documentation, house rules
   tidy                the house rules alone: arrows between crates, stray text
+  cases               write the list of behaviour cases that make no sense on
+                      containerd, which a test compares
   images [--force]    build the example images into target/images
   engines up|down|env|status [NAME...]
                       the test engines: docker20 docker28 containerd1 containerd2
@@ -107,6 +110,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         // Not for people: load on a name server, for bench.
         "ask-names" => bench::ask_names(rest),
         "bench" => bench::run(rest),
+        "cases" => cases::run(rest),
         "check" => check::run(rest),
         "conformance" => conformance::run(rest),
         "demo" => demo::run(rest),

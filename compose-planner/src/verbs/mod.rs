@@ -66,6 +66,12 @@ pub(crate) fn refuse(world: &World<'_>, name: &ServiceName) -> Result<(), PlanEr
     {
         return Err(refused("networks", &format!("`enable_ipv6` of network {key}: {}", capabilities.ipv6_refusal)));
     }
+    let joins = ["", "none", "host"].contains(&service.network_mode.as_str())
+        || ["service:", "container:"].iter().any(|prefix| service.network_mode.starts_with(prefix));
+    if !capabilities.engine_networks && !joins {
+        let reason = "it has no networks of its own; name one below `networks`, or take `none` or `host`";
+        return Err(refused("network_mode", reason));
+    }
     let simple: [(bool, bool, &str, &str); 4] = [
         (capabilities.health, check.is_none(), "healthcheck", "this engine runs no health checks"),
         (capabilities.published_ports, service.ports.is_empty(), "ports", "this engine publishes no ports"),
@@ -94,7 +100,8 @@ pub(crate) fn refuse(world: &World<'_>, name: &ServiceName) -> Result<(), PlanEr
     for entry in &capabilities.refused {
         let path: Vec<&str> = entry.attribute.split('.').collect();
         if has(&tree, &path) {
-            return Err(refused(&entry.attribute, &entry.reason));
+            // Which of several it is says nothing more.
+            return Err(refused(&entry.attribute.replace(".*", ""), &entry.reason));
         }
     }
     Ok(())

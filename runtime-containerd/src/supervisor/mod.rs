@@ -30,6 +30,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::core::{Core, Settings};
 use crate::record::Record;
+use crate::time;
 pub(crate) use resolver::resolver_text;
 use unit::Unit;
 
@@ -244,7 +245,12 @@ impl Supervisor {
             "/tasks/paused" => events::TaskPaused::decode(bytes).map(|event| event.container_id),
             "/tasks/resumed" => events::TaskResumed::decode(bytes).map(|event| event.container_id),
             "/tasks/exit" => match events::TaskExit::decode(bytes) {
-                Ok(event) if event.id == event.container_id => Ok(event.container_id),
+                Ok(event) if event.id == event.container_id => {
+                    let ended = event.exited_at.as_ref().map_or_else(|| time::text(time::now()), time::rfc3339);
+                    let end = (i64::from(event.exit_status), ended);
+                    self.state().units.entry(event.container_id.clone()).or_default().ended = Some(end);
+                    Ok(event.container_id)
+                }
                 // A probe or another exec.
                 _ => return,
             },

@@ -11,7 +11,9 @@ use tokio::task::AbortHandle;
 use super::Supervisor;
 use crate::client::optional;
 use crate::lifecycle::{By, Then, backoff_of};
-use crate::record::{DESIRED, EXIT_CODE, FINISHED, RESTARTING, RUNNING, Record, STARTED, STARTING, STOPPING, label};
+use crate::record::{
+    DESIRED, EXIT_CODE, FINISHED, LOST, RESTARTING, RUNNING, Record, STARTED, STARTING, STOPPING, label,
+};
 use crate::time;
 
 /// Time until the next look at a container that somebody else is working on.
@@ -20,8 +22,6 @@ const BUSY: Duration = Duration::from_millis(200);
 const REMOVAL: Duration = Duration::from_secs(1);
 /// How long pipes that a killed process has left are held open.
 const MOMENT: Duration = Duration::from_secs(1);
-/// Exit code of a run whose end nobody saw, as dockerd's after a crash.
-const LOST: i64 = 255;
 
 /// A task of this process that ends with its handle.
 pub(super) struct Running {
@@ -53,6 +53,8 @@ pub(super) struct Unit {
     pub(super) sockets: Option<super::resolver::Sockets>,
     /// Probes rest meanwhile.
     pub(super) paused: bool,
+    /// Exit code and end of the last run, as its event told them.
+    pub(super) ended: Option<(i64, String)>,
 }
 
 impl Supervisor {
@@ -170,7 +172,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The process has ended and nobody knows how: containerd 2 forgets at its restart.
+    /// The process has ended and the task is gone: another program took it away, then the event has told how it
+    /// ended; or nobody knows, since containerd 2 forgets at its restart.
     async fn note_lost_end(self: &Arc<Self>, id: &str) -> Result<()> {
         let Some((_lock, container, mut record)) = self.core.try_lock_own(id).await? else {
             self.wake_later(id, BUSY);
@@ -180,8 +183,12 @@ impl Supervisor {
             && label(&container, EXIT_CODE).is_empty()
             && self.core.task(id).await?.is_none();
         if lost {
-            let now = time::text(time::now());
-            let again = self.core.note_end(&container, &record, Then::ByPolicy, LOST, now).await?;
+            let told = self.state().units.get_mut(id).and_then(|unit| unit.ended.take());
+            // An event of an earlier run tells nothing of this one.
+            let started = time::parse(label(&container, STARTED));
+            let told = told.filter(|(_, ended)| time::parse(ended) >= started);
+            let (code, ended) = told.unwrap_or_else(|| (LOST, time::text(time::now())));
+            let again = self.core.note_end(&container, &record, Then::ByPolicy, code, ended).await?;
             if !again && !record.published.is_empty() {
                 self.core.withdraw(id, &mut record).await;
                 self.core.set_record(id, &record).await?;

@@ -13,15 +13,15 @@ crate::cases! {
         every_made_container_is_told_before_its_logs,
         removal_says_what_goes_and_asks,
         one_change_at_a_time_is_enough,
-        secrets_of_an_included_project_come_from_its_env_file;
-    Docker:
+        secrets_of_an_included_project_come_from_its_env_file,
         labels_come_from_files,
         the_engine_gets_what_few_ask_for,
-        links_on_the_own_network_of_the_engine_find_their_container,
         foreign_containers_are_reached_and_shared,
         resources_of_others_are_named,
         a_start_interval_needs_a_start_period,
         the_format_of_the_configuration_is_taken;
+    (Docker("`network_mode: bridge` is the Docker engine's own network; containerd has none")):
+        links_on_the_own_network_of_the_engine_find_their_container;
 }
 
 const WEB: &str = "services:\n  web: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}\n";
@@ -142,6 +142,9 @@ fn labels_come_from_files(engine: &Engine) -> CaseResult {
     Ok(())
 }
 
+const MAC: &str =
+    "services:\n  mac: {image: busybox, mac_address: '02:42:ac:11:65:43', command: cat /sys/class/net/eth0/address}\n";
+
 fn the_engine_gets_what_few_ask_for(engine: &Engine) -> CaseResult {
     let project = Project::with(
         engine,
@@ -153,6 +156,15 @@ services:
   reserved: {image: busybox, deploy: {resources: {reservations: {devices: [{driver: nvidia, count: 2, capabilities: [gpu]}]}}}}
 ",
     )?;
+    if !engine.is_docker() {
+        // What it cannot give is named before anything is made.
+        project.compose(&["create"])?.exits(1)?.says("\"gpus\"")?.says("compose.yaml:5")?;
+        ensure_eq!((project.states()?, engine.networks(&project.name)?), (vec![], vec![]), "what was made");
+        project.compose(&["create", "local"])?.exits(1)?.says("link_local_ips")?;
+        project.write("compose.yaml", MAC)?;
+        project.compose(&["up"])?.ok()?.says("02:42:ac:11:65:43")?;
+        return Ok(());
+    }
     project.compose(&["create"])?.ok()?;
     let network = format!("{}_default", project.name);
     let endpoint = |service: &str| -> Result<_, String> {

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 
 crate::cases! { Builds:
     build_prints_the_definition_as_the_reference_does,
-    several_services_are_built_and_a_failure_names_its_own;
-    // The classic builder.
-    Docker:
+    several_services_are_built_and_a_failure_names_its_own,
     check_without_buildkit_says_what_it_needs,
 }
 
@@ -95,9 +93,16 @@ fn build_prints_the_definition_as_the_reference_does(engine: &Engine) -> CaseRes
 
 fn check_without_buildkit_says_what_it_needs(engine: &Engine) -> CaseResult {
     let mut project = Project::with(engine, "services: {base: {build: .}}\n")?;
-    project.set("DOCKER_BUILDKIT", "0");
     project.write("Dockerfile", "FROM busybox\n")?;
-    project.compose(&["build", "--check"])?.exits(1)?.says("needs the docker-buildx plugin")?;
+    let needed = if engine.is_docker() {
+        // The classic builder.
+        project.set("DOCKER_BUILDKIT", "0");
+        "needs the docker-buildx plugin"
+    } else {
+        project.set("BUILDKIT_HOST", "unix:///nowhere/buildkitd.sock");
+        "/nowhere/buildkitd.sock"
+    };
+    project.compose(&["build", "--check"])?.exits(1)?.says(needed)?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Reference:
+crate::cases! { (Docker("containerd's clients change no limits and join no networks of what is there")):
     what_was_changed_by_hand_is_seen_and_undone,
 }
 

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use compose_tests::private_containerd::PrivateContainerd;
 use compose_tests::{CaseResult, Engine, Project, Proxy, ensure};
 
-// Requests of the Docker API are counted.
-crate::cases! { Docker:
+crate::cases! { Any:
     up_ps_and_down_make_few_requests_on_few_connections,
 }
 
@@ -36,6 +36,15 @@ fn up_ps_and_down_make_few_requests_on_few_connections(engine: &Engine) -> CaseR
     let mut text = "services:\n".to_owned();
     for index in 0..COUNT {
         let _ = writeln!(text, "  s{index}:\n    image: busybox\n    command: sleep 1000\n    stop_signal: SIGKILL");
+    }
+    if !engine.is_docker() {
+        // A proxy makes another address, and what the program keeps goes by the address.
+        let private = PrivateContainerd::start_behind_a_proxy(engine)?;
+        let project = Project::with(&private.engine, &text)?;
+        counted(&project, private.proxy(), &["up", "-d"], 1000)?;
+        counted(&project, private.proxy(), &["up", "-d"], 1000)?;
+        counted(&project, private.proxy(), &["ps"], 1000)?;
+        return counted(&project, private.proxy(), &["down"], 1000 * COUNT);
     }
     let proxy = Proxy::before(engine)?;
     let mut project = Project::with(engine, &text)?;

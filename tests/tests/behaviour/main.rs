@@ -51,7 +51,11 @@ mod volumes;
 mod waits;
 mod watch;
 
+use std::fmt::Write as _;
+
+use compose_tests::engine::setting;
 use compose_tests::private_engine::PrivateEngine;
+use compose_tests::project::repository;
 use compose_tests::{CaseResult, Engine, Registry};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -71,71 +75,180 @@ pub struct Case {
 pub enum Needs {
     /// Nothing special.
     Any,
-    /// A Docker engine of its own, which it stops.
-    PrivateEngine,
+    /// An engine of its own, which it stops.
+    Private,
     /// A containerd of its own, which it stops.
     PrivateContainerd,
     /// A containerd: what is done here that dockerd does elsewhere.
     Containerd,
     /// None: what happens before an engine is spoken to. Runs once.
     Once,
-    /// What only a Docker engine has, as each case says.
-    Docker,
+    /// What only a Docker engine has: why it makes no sense on containerd.
+    Docker(&'static str),
     /// Builds: on containerd BuildKit beside it.
     Builds,
     /// A registry of its own beside the engine, and builds.
     Registry,
-    /// The Docker CLI's or the reference's presence beside a Docker engine.
+    /// The reference beside a Docker engine, which is all that it drives.
     Reference,
+    /// The reference, which speaks to no engine.
+    ReferenceAlone,
     /// Python programs that drive Compose, beside a Docker engine.
     Clients,
 }
 
-/// The cases of one file: a name that is a sentence, and a function; in groups by what they need.
+/// The cases of one file: a name that is a sentence, and a function; in groups by what they need,
+/// in parentheses where a reason is told with it: `(Docker("why"))`.
 #[macro_export]
 macro_rules! cases {
-    ($($needs:ident: $($name:ident),* $(,)?);+ $(;)?) => {
+    ($($needs:tt: $($name:ident),* $(,)?);+ $(;)?) => {
         pub(crate) const CASES: &[$crate::Case] = &[
-            $($($crate::Case { name: concat!(module_path!(), "::", stringify!($name)), run: $name, needs: $crate::Needs::$needs },)*)*
+            $($($crate::Case { name: concat!(module_path!(), "::", stringify!($name)), run: $name, needs: $crate::needs!($needs) },)*)*
         ];
     };
 }
 
+/// What stands before a group of cases.
+#[macro_export]
+macro_rules! needs {
+    (($needs:ident($why:literal))) => {
+        $crate::Needs::$needs($why)
+    };
+    ($needs:ident) => {
+        $crate::Needs::$needs
+    };
+}
+
 impl Needs {
+    /// Why it makes no sense on a containerd, if it does not.
+    const fn senseless_on_containerd(self) -> Option<&'static str> {
+        match self {
+            Self::Docker(why) => Some(why),
+            Self::Reference => Some("the reference drives Docker engines only"),
+            Self::Clients => Some("the clients look at a Docker engine themselves"),
+            _ => None,
+        }
+    }
+
     /// Why it does not apply to the engine, if it does not.
     fn refusal(self, engine: &Engine, first: bool) -> Option<&'static str> {
         match self {
+            _ if !engine.is_docker() && self.senseless_on_containerd().is_some() => self.senseless_on_containerd(),
             Self::Once if !first => Some("touches no engine, and runs with the first one"),
-            Self::PrivateEngine if engine.name != "docker20" => {
+            Self::Private if engine.is_docker() && engine.name != "docker20" => {
                 Some("stops a private engine of the system's own version, with the first Docker engine")
             }
-            Self::PrivateEngine if !PrivateEngine::is_possible() => Some("needs the program `dockerd`"),
-            Self::Builds | Self::Registry
-                if !engine.is_docker() && compose_tests::engine::setting("BUILDKIT").is_none() =>
-            {
+            Self::Private if engine.is_docker() && !PrivateEngine::is_possible() => Some("needs the program `dockerd`"),
+            Self::Builds | Self::Registry if !engine.is_docker() && setting("BUILDKIT").is_none() => {
                 Some("COMPOSE_TEST_BUILDKIT is not set")
             }
             Self::Registry if !Registry::is_possible() => Some("needs the program `docker-registry`"),
             Self::Containerd if engine.is_docker() => Some("is about what dockerd does by itself"),
             Self::PrivateContainerd if engine.is_docker() => Some("stops a private containerd"),
-            Self::Docker if !engine.is_docker() => Some("is about what only Docker engines have"),
-            Self::Reference if !engine.is_docker() => Some("the reference drives Docker engines only"),
-            Self::Reference if compose_tests::engine::setting("REFERENCE").is_none() => {
+            Self::Reference | Self::ReferenceAlone if setting("REFERENCE").is_none() => {
                 Some("COMPOSE_TEST_REFERENCE is not set")
             }
-            Self::Clients if !engine.is_docker() => Some("the clients look at a Docker engine themselves"),
-            Self::Clients if compose_tests::engine::setting("CLIENTS").is_none() => {
-                Some("COMPOSE_TEST_CLIENTS is not set")
-            }
+            Self::Clients if setting("CLIENTS").is_none() => Some("COMPOSE_TEST_CLIENTS is not set"),
             _ => None,
         }
     }
 }
 
+/// All cases, by file.
+const GROUPS: &[&[Case]] = &[
+    attached::CASES,
+    attributes::CASES,
+    bad_input::CASES,
+    bridge::CASES,
+    building::CASES,
+    by_hand::CASES,
+    chapter::CASES,
+    chapter_commands::CASES,
+    clients::CASES,
+    confinement::CASES,
+    configuration::CASES,
+    containerd_machine::CASES,
+    containerd_restart::CASES,
+    contents::CASES,
+    dependencies::CASES,
+    documentation::CASES,
+    down::CASES,
+    economy::CASES,
+    engine_restart::CASES,
+    exec_and_run::CASES,
+    files::CASES,
+    flags::CASES,
+    images::CASES,
+    interoperability::CASES,
+    interruption::CASES,
+    lifecycle::CASES,
+    logs::CASES,
+    networks::CASES,
+    one_offs::CASES,
+    parity::CASES,
+    plan::CASES,
+    plugin::CASES,
+    programs::CASES,
+    publishing::CASES,
+    queries::CASES,
+    reaching::CASES,
+    recreate::CASES,
+    registry::CASES,
+    robustness::CASES,
+    scale::CASES,
+    seeing::CASES,
+    sharing::CASES,
+    shells::CASES,
+    terminal::CASES,
+    up::CASES,
+    volumes::CASES,
+    waits::CASES,
+    watch::CASES,
+];
+
+/// A case's name without the name of the suite.
+fn short(case: &Case) -> &'static str {
+    case.name.trim_start_matches("behaviour::")
+}
+
+/// The list of the cases that make no sense on containerd, with the reason of each.
+fn senseless_on_containerd() -> String {
+    let all: Vec<&Case> = GROUPS.iter().flat_map(|group| group.iter()).collect();
+    let mut rows = String::new();
+    let mut without = 0;
+    for (case, why) in all.iter().filter_map(|case| Some((case, case.needs.senseless_on_containerd()?))) {
+        without += 1;
+        let _ = writeln!(rows, "| `{}` | {why} |", short(case));
+    }
+    let with = all.len() - without;
+    format!(
+        "# The behaviour suite on containerd\n\nMade from the suite by `cargo xtask cases`; a test compares.\n\nOf {} \
+         cases {with} run on containerd: {:.1} %. These make no sense there:\n\n| case | why |\n|---|---|\n{rows}",
+        all.len(),
+        100.0 * with as f64 / all.len() as f64,
+    )
+}
+
+/// Compares the list with the one that is kept in `docs`, or writes it when told to.
+fn the_list_of_cases_is_kept() -> Result<(), Failed> {
+    let path = repository("docs/cases-on-containerd.md");
+    let now = senseless_on_containerd();
+    if setting("RECORD").is_some() {
+        return std::fs::write(&path, now).map_err(|error| format!("{}: {error}", path.display()).into());
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    if kept == now { Ok(()) } else { Err(format!("`cargo xtask cases` makes another list:\n{now}").into()) }
+}
+
+/// The test of [`the_list_of_cases_is_kept`].
+const LIST: &str = "the_list_of_cases_is_kept";
+
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
     let engines = Engine::all();
-    if !arguments.list {
+    // Each case may run in a process of its own: this one asks no engine.
+    let asks = arguments.filter.as_deref() != Some(LIST);
+    if !arguments.list && asks {
         for engine in &engines {
             // Without its images every case would fail for the same wrong reason.
             if let Err(message) = engine.prepare() {
@@ -145,59 +258,9 @@ fn main() -> std::process::ExitCode {
             }
         }
     }
-    let groups: &[&[Case]] = &[
-        attached::CASES,
-        attributes::CASES,
-        bad_input::CASES,
-        bridge::CASES,
-        building::CASES,
-        by_hand::CASES,
-        chapter::CASES,
-        chapter_commands::CASES,
-        clients::CASES,
-        confinement::CASES,
-        configuration::CASES,
-        containerd_machine::CASES,
-        containerd_restart::CASES,
-        contents::CASES,
-        dependencies::CASES,
-        documentation::CASES,
-        down::CASES,
-        economy::CASES,
-        engine_restart::CASES,
-        exec_and_run::CASES,
-        files::CASES,
-        flags::CASES,
-        images::CASES,
-        interoperability::CASES,
-        interruption::CASES,
-        lifecycle::CASES,
-        logs::CASES,
-        networks::CASES,
-        one_offs::CASES,
-        parity::CASES,
-        plan::CASES,
-        plugin::CASES,
-        programs::CASES,
-        publishing::CASES,
-        queries::CASES,
-        reaching::CASES,
-        recreate::CASES,
-        registry::CASES,
-        robustness::CASES,
-        scale::CASES,
-        seeing::CASES,
-        sharing::CASES,
-        shells::CASES,
-        terminal::CASES,
-        up::CASES,
-        volumes::CASES,
-        waits::CASES,
-        watch::CASES,
-    ];
-    let mut trials = Vec::new();
-    for case in groups.iter().flat_map(|group| group.iter()) {
-        let name = case.name.trim_start_matches("behaviour::");
+    let mut trials = vec![Trial::test(LIST, the_list_of_cases_is_kept)];
+    for case in GROUPS.iter().flat_map(|group| group.iter()) {
+        let name = short(case);
         if engines.is_empty() {
             let trial = Trial::test(format!("no engine::{name}"), || Ok(())).with_ignored_flag(true);
             trials.push(trial.with_kind("no engine is named by COMPOSE_TEST_..."));

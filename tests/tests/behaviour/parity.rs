@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     hooks_speak_among_the_lines_of_an_attached_up,
     a_failing_pre_stop_hook_does_not_keep_a_container_from_being_replaced,
     a_dependency_is_waited_for_no_longer_than_the_wait_timeout,
@@ -287,8 +287,7 @@ services:
         ensure!(run.stderr.contains(&running), "the second finds all done: {run}");
         ensure_eq!(project.only(service)?.state, "running", "{service}");
     }
-    let networks = engine.docker(&["network", "ls", "-q", "--filter", &format!("name={}_default", project.name)])?;
-    ensure_eq!(networks.lines().count(), 1, "networks");
+    ensure_eq!(engine.networks(&project.name)?.len(), 1, "networks");
     Ok(())
 }
 
@@ -299,6 +298,13 @@ fn labels_of_host_directories_reach_the_engine(engine: &Engine) -> CaseResult {
          'data:/b:ro,z', './here:/c:Z']\nvolumes: {data: {}}\n",
     )?;
     project.compose(&["up", "-d"])?.ok()?;
+    project.compose(&["exec", "-T", "web", "touch", "/a/there", "/c/there"])?.ok()?;
+    project.compose(&["exec", "-T", "web", "touch", "/b/not"])?.exits(1)?.says("Read-only")?;
+    ensure!(project.folder().join("here/there").exists(), "the host does not see it");
+    if !engine.is_docker() {
+        // There labels are the business of SELinux alone, which these machines do not have.
+        return Ok(());
+    }
     let name = format!("{}-web-1", project.name);
     let binds = engine.docker(&["inspect", &name, "--format", "{{json .HostConfig.Binds}}"])?;
     for text in ["_data:/a:rw,z", "_data:/b:ro,z", "/here:/c:rw,Z"] {

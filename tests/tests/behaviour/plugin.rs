@@ -8,7 +8,7 @@ use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
 use crate::up::TWO;
 
-crate::cases! { Docker:
+crate::cases! { Any:
     the_docker_cli_drives_the_plugin,
     the_standalone_name_is_the_same_program,
 }
@@ -45,8 +45,10 @@ fn the_docker_cli_drives_the_plugin(engine: &Engine) -> CaseResult {
     run(&["compose", "up", "-d"], 0, "Started")?;
     run(&["compose", "ps", "--services"], 0, "web")?;
     run(&["compose", "-f", "compose.yaml", "exec", "-T", "web", "sh", "-c", "exit 7"], 7, "")?;
-    let host = format!("unix://{}", engine.socket);
-    run(&["--host", &host, "compose", "ps", "-q", "web"], 0, &project.only("web")?.id)?;
+    if engine.is_docker() {
+        let host = format!("unix://{}", engine.socket);
+        run(&["--host", &host, "compose", "ps", "-q", "web"], 0, &project.only("web")?.id)?;
+    }
     run(&["--debug", "compose", "ls", "-q"], 0, &project.name)?;
     run(&["compose", "--no-such-flag"], 1, "no-such-flag")?;
     run(&["compose", "ps", "nobody"], 1, "no such service: nobody")?;
@@ -60,8 +62,14 @@ fn the_standalone_name_is_the_same_program(engine: &Engine) -> CaseResult {
     let binary = setting("BINARY").ok_or("COMPOSE_TEST_BINARY is not set")?;
     let name = project.folder().join("docker-compose");
     symlink(binary, &name).map_err(|error| error.to_string())?;
-    let output = Command::new(&name)
-        .args(["--host", &format!("unix://{}", engine.socket), "up", "-d"])
+    let mut command = Command::new(&name);
+    if engine.is_docker() {
+        command.args(["--host", &format!("unix://{}", engine.socket)]);
+    } else {
+        command.envs(engine.environment());
+    }
+    let output = command
+        .args(["up", "-d"])
         .current_dir(project.folder())
         .stdin(Stdio::null())
         .output()

@@ -7,7 +7,7 @@ crate::cases! { Registry:
     a_published_project_runs_from_the_registry,
     what_should_not_leave_the_machine_is_asked_about,
     images_are_pinned_and_published_beside_the_project;
-    Reference:
+    ReferenceAlone:
     the_reference_runs_what_we_publish_and_the_other_way_round,
 }
 

@@ -11,7 +11,7 @@ use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
 use crate::up::TWO;
 
-crate::cases! { Docker:
+crate::cases! { (Docker("containerd is reached by its socket on the same machine alone")):
     an_engine_behind_ssh_is_used_as_a_local_one,
     an_engine_behind_tls_is_used_and_verified,
 }

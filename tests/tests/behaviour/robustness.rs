@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
-use compose_tests::private_engine::PrivateEngine;
+use compose_tests::private::Private;
+use compose_tests::project::Running;
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
 crate::cases! {
-    Docker:
+    Any:
     a_reader_that_goes_ends_the_program_quietly,
     a_full_disk_is_named_and_leaves_no_half_export,
     containers_may_vanish_while_they_are_followed,
     long_lines_and_bytes_that_are_no_text_come_through;
-    PrivateEngine:
+    Private:
     an_engine_that_goes_while_it_is_followed_is_told,
 }
 
@@ -133,8 +134,8 @@ services:
 }
 
 fn an_engine_that_goes_while_it_is_followed_is_told(engine: &Engine) -> CaseResult {
-    let mut private = PrivateEngine::start(engine)?;
-    let project = Project::with(&private.engine, NOISY)?;
+    let mut private = Private::start(engine)?;
+    let project = Project::with(private.engine(), NOISY)?;
     project.compose(&["up", "-d"])?.ok()?;
     let commands: [&[&str]; 4] =
         [&["logs", "-f"], &["events"], &["exec", "-T", "noisy", "sh", "-c", "echo ready; exec sleep 1000"], &["stats"]];
@@ -146,12 +147,36 @@ fn an_engine_that_goes_while_it_is_followed_is_told(engine: &Engine) -> CaseResu
     running[2].says("ready", Duration::from_secs(60))?;
     running[3].says("noisy", Duration::from_secs(60))?;
     private.down()?;
+    if !engine.is_docker() {
+        return without_containerd(&project, private, running);
+    }
     for (one, command) in running.into_iter().zip(commands) {
         let run = one.finish(Duration::from_secs(90)).map_err(|error| format!("{command:?}: {error}"))?;
         ensure!(run.code != 0 || command[0] == "logs", "{command:?} ends as if nothing were wrong: {run}");
         ensure!(!run.stderr.contains("panic"), "{run}");
     }
     private.up()?;
+    project.compose(&["up", "-d"])?.ok()?;
+    Ok(())
+}
+
+/// Containers go on without containerd, and so does what hangs on them; the rest is told.
+fn without_containerd(project: &Project, mut private: Private, running: Vec<Running>) -> CaseResult {
+    let limit = Duration::from_secs(60);
+    let ended = |run: Running, code: i32| -> CaseResult {
+        let run = run.finish(limit)?.exits(code)?;
+        ensure!(!run.stderr.contains("panic"), "{run}");
+        Ok(())
+    };
+    let [logs, events, exec, stats] = running.try_into().map_err(|_| "four commands")?;
+    ended(events, 1)?;
+    ended(stats, 1)?;
+    project.compose(&["ps"])?.exits(1)?.says(&private.engine().socket)?;
+    private.up()?;
+    // Both are there with containerd again, or were never away.
+    project.compose(&["kill"])?.ok()?;
+    ended(exec, 137)?;
+    ended(logs, 0)?;
     project.compose(&["up", "-d"])?.ok()?;
     Ok(())
 }

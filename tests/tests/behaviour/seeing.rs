@@ -10,8 +10,7 @@ crate::cases! { Any:
     ps_without_containers_prints_the_header,
     ls_lists_the_project,
     top_shows_processes,
-    cp_copies_in_both_directions;
-    Docker:
+    cp_copies_in_both_directions,
     a_file_is_made_of_containers_and_runs,
 }
 

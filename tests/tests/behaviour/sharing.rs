@@ -16,8 +16,7 @@ crate::cases! { Any:
     orphans_are_ignored_or_removed_by_the_environment,
     one_service_is_taken_down_alone,
     external_volumes_stay,
-    projects_do_not_touch_each_other;
-    Docker:
+    projects_do_not_touch_each_other,
     a_network_with_a_foreign_container_stays,
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use compose_tests::engine::{SEARCH_PATH, setting};
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Docker:
+crate::cases! { Any:
     every_shell_completes_services_of_the_file_and_of_the_engine,
     hundreds_of_steps_fit_into_any_window,
     a_window_may_change_while_progress_is_shown,

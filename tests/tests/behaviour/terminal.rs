@@ -5,7 +5,7 @@ use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 use std::time::Duration;
 
 crate::cases! {
-    Docker:
+    Any:
     the_menu_detaches_and_leaves_everything_running,
     the_menu_turns_watch_on_and_off,
     ctrl_c_stops_and_a_second_one_kills,
