@@ -188,6 +188,17 @@ impl Dialled {
     }
 }
 
+impl Dialled {
+    /// What the program has said instead of an answer, once it has ended; ready with `None` where it answered.
+    fn poll_complaint(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
+        let Some(complaint) = self.complaint.as_mut() else { return Poll::Ready(None) };
+        let text = std::task::ready!(Pin::new(complaint).poll(context)).unwrap_or_default();
+        self.complaint = None;
+        let text = if text.is_empty() { "ssh ended without a word".to_owned() } else { text };
+        Poll::Ready(Some(io::Error::other(text)))
+    }
+}
+
 impl AsyncRead for Dialled {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -201,19 +212,21 @@ impl AsyncRead for Dialled {
             return Poll::Ready(Ok(()));
         }
         // Nothing came: what the program has said instead is the error.
-        let Some(complaint) = self.complaint.as_mut() else { return Poll::Ready(Ok(())) };
-        let text = std::task::ready!(Pin::new(complaint).poll(context)).unwrap_or_default();
-        self.complaint = None;
-        let text = if text.is_empty() { "ssh ended without a word".to_owned() } else { text };
-        Poll::Ready(Err(io::Error::other(text)))
+        self.poll_complaint(context).map(|complaint| complaint.map_or(Ok(()), Err))
     }
 }
 
 impl AsyncWrite for Dialled {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.input.as_mut() {
-            Some(input) => Pin::new(input).poll_write(context, bytes),
-            None => Poll::Ready(Err(io::Error::from(io::ErrorKind::BrokenPipe))),
+        let Some(input) = self.input.as_mut() else {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::BrokenPipe)));
+        };
+        match std::task::ready!(Pin::new(input).poll_write(context, bytes)) {
+            // It ended before it was asked: its words say why.
+            Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => {
+                self.poll_complaint(context).map(|complaint| Err(complaint.unwrap_or(cause)))
+            }
+            written => Poll::Ready(written),
         }
     }
 
@@ -240,6 +253,8 @@ pub(crate) fn failed_to_open(address: &str, cause: &io::Error) -> RuntimeError {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[test]
@@ -262,5 +277,13 @@ mod tests {
         assert!(of("localhost:2375").contains("scheme"));
         assert!(of("npipe:////./pipe/x").contains("scheme must be"));
         assert!(of("tcp://h:x").contains("port is no number"));
+    }
+    #[tokio::test]
+    async fn a_program_that_ends_before_it_is_asked_says_why() {
+        let script = ["-c", "exec 0<&-; echo 'Host key verification failed.' >&2; exit 255"].map(str::to_owned);
+        let mut dialled = Dialled::new(Path::new("sh"), &script, None).expect("started");
+        // More than a pipe takes.
+        let error = dialled.write_all(&[0; 1 << 20]).await.expect_err("nobody reads");
+        assert_eq!(error.to_string(), "Host key verification failed.");
     }
 }

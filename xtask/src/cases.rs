@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use std::process::ExitCode;
 
 /// The suite itself knows its cases; it is asked for the list alone.
-pub fn run(arguments: &[String]) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if !arguments.is_empty() {
         bail!("`cargo xtask cases` takes no arguments");
     }

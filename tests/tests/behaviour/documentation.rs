@@ -4,9 +4,12 @@ use std::process::{Command, Stdio};
 
 use compose_tests::engine::{SEARCH_PATH, setting};
 use compose_tests::project::repository;
-use compose_tests::{CaseResult, Engine, Project, ensure};
+use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
-crate::cases! { Builds: the_guides_commands_run }
+crate::cases! {
+    Builds: the_guides_commands_run;
+    Any: the_plans_that_are_shown_are_those_that_are_made;
+}
 
 /// What a page holds: files, and commands.
 enum Block {
@@ -70,5 +73,60 @@ fn the_guides_commands_run(engine: &Engine) -> CaseResult {
         }
     }
     ensure!(ran >= 5, "only {ran} blocks of commands were found");
+    Ok(())
+}
+
+/// The plans that a page shows: what stands below `up PROJECT`, in blocks without a language.
+fn plans(page: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("```") {
+            continue;
+        }
+        let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        let plan = block.into_iter().skip_while(|line| !line.starts_with("up "));
+        let block: Vec<&str> = plan.take_while(|line| !line.starts_with("$ ")).collect();
+        if line == "```" && !block.is_empty() {
+            all.push(block.join("\n"));
+        }
+    }
+    all
+}
+
+/// A plan without what is another one in each run: the project's name, widths, identities.
+fn told(plan: &str, project: &str, engine: &str) -> Vec<String> {
+    let plan = plan.replace(project, "3-replicas").replace(&format!("\u{b7} {engine} \u{b7}"), "\u{b7} docker \u{b7}");
+    let word = |word: &str| match word.split_once('_') {
+        Some((id, name)) if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => format!("ID_{name}"),
+        _ => word.to_owned(),
+    };
+    let lines = plan.lines().map(|line| line.split_whitespace().map(word).collect::<Vec<_>>().join(" "));
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// README and the page about plans show the same application: its first plan, and the one after a change.
+fn the_plans_that_are_shown_are_those_that_are_made(engine: &Engine) -> CaseResult {
+    let read = |path: &str| std::fs::read_to_string(repository(path)).map_err(|error| format!("{path}: {error}"));
+    let (readme, page) = (plans(&read("README.md")?), plans(&read("docs/plan-format.md")?));
+    let ([first, second], [third]) = (readme.as_slice(), page.as_slice()) else {
+        return Err(format!("the pages show other plans than expected: {readme:?} {page:?}"));
+    };
+    ensure_eq!(second, third, "the same plan in README.md and docs/plan-format.md");
+    // A port of its own, so that runs do not meet.
+    let file = read("examples/3-replicas/compose.yaml")?.replace("8080:80", "80");
+    let project = Project::with(engine, &file)?;
+    let kind = if engine.is_docker() { "docker" } else { "containerd" };
+    let plan = project.compose(&["plan"])?.ok()?;
+    ensure_eq!(told(&plan.stdout, &project.name, kind), told(first, "3-replicas", kind), "the first plan of README.md");
+    project.compose(&["up", "-d"])?.ok()?;
+    let changed = file.replace("LOG: info", "LOG: debug").replace("replicas: 3", "replicas: 1");
+    project.write("compose.yaml", &changed)?;
+    let plan = project.compose(&["plan"])?.ok()?;
+    ensure_eq!(
+        told(&plan.stdout, &project.name, kind),
+        told(second, "3-replicas", kind),
+        "the second plan of README.md"
+    );
     Ok(())
 }

@@ -74,8 +74,9 @@ fn an_engine_behind_ssh_is_used_as_a_local_one(engine: &Engine) -> CaseResult {
     project.compose(&["--host", &format!("unix://{}", engine.socket), "ps"])?.ok()?;
     ensure_eq!(asked().lines().count(), before, "calls of ssh for an engine that is here");
     // What cannot be reached is named.
-    project.write("bin/ssh", "#!/bin/sh\nexit 255\n")?;
-    project.compose(&["ps"])?.exits(1)?.says("ssh://you@away.invalid")?;
+    project.write("bin/ssh", "#!/bin/sh\nexec 0<&-\necho 'Host key verification failed.' >&2\nexit 255\n")?;
+    let run = project.compose(&["ps"])?.exits(1)?;
+    run.says("ssh://you@away.invalid")?.says("Host key verification failed.")?;
     Ok(())
 }
 
@@ -89,17 +90,23 @@ context.load_cert_chain('server-cert.pem', 'server-key.pem')
 listener = socket.create_server(('127.0.0.1', 0))
 open('port', 'w').write(str(listener.getsockname()[1]))
 
-def pump(source, target):
+def pump(source, target, how):
     try:
         while data := source.recv(65536):
             target.sendall(data)
     except OSError:
         pass
-    for end in (source, target):
-        try:
-            end.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
+    try:
+        how()
+    except (OSError, ValueError):
+        pass
+
+def end(client):
+    client.settimeout(5)
+    try:
+        client.unwrap()
+    finally:
+        client.shutdown(socket.SHUT_RDWR)
 
 def serve(connection):
     try:
@@ -108,8 +115,9 @@ def serve(connection):
         return
     engine = socket.socket(socket.AF_UNIX)
     engine.connect(sys.argv[1])
-    threading.Thread(target=pump, args=(engine, client), daemon=True).start()
-    pump(client, engine)
+    threading.Thread(target=pump, args=(engine, client, lambda: end(client)), daemon=True).start()
+    # What ends the input of an exec lets its output come.
+    pump(client, engine, lambda: engine.shutdown(socket.SHUT_WR))
 
 while True:
     connection, _ = listener.accept()
@@ -159,10 +167,12 @@ fn an_engine_behind_tls_is_used_and_verified(engine: &Engine) -> CaseResult {
     })?;
     let host = format!("tcp://127.0.0.1:{port}");
     project.unset("DOCKER_HOST");
-    life(
-        &project,
-        &["--host", &host, "--tlsverify", "--tlscacert", "ca.pem", "--tlscert", "cert.pem", "--tlskey", "key.pem"],
-    )?;
+    let secure =
+        ["--host", &host, "--tlsverify", "--tlscacert", "ca.pem", "--tlscert", "cert.pem", "--tlskey", "key.pem"];
+    project.compose(&[&secure[..], &["up", "-d"]].concat())?.ok()?;
+    let exec = ["exec", "-T", "web", "sh", "-c", "cat; echo over-there; exit 7"];
+    project.compose(&[&secure[..], &exec].concat())?.exits(7)?.says("over-there")?;
+    life(&project, &secure)?;
     project.set("DOCKER_CONFIG", &format!("{}/client", folder.display()));
     let endpoint = format!("host={host},ca=ca.pem,cert=cert.pem,key=key.pem");
     docker(&project, &["context", "create", "secure", "--docker", &endpoint])?;
