@@ -141,11 +141,11 @@ fn each_file(world: &World<'_>, service: &Service, mut each: impl FnMut(File<'_>
                     place,
                 });
             };
-            if object.external {
+            if let Some(problem) = only_in_swarm(kind, reference, object) {
                 return Err(PlanError::Invalid {
                     service: service.name.clone(),
                     attribute: format!("{kind}s"),
-                    problem: format!("unsupported external {kind} {}", reference.source),
+                    problem,
                     place,
                 });
             }
@@ -159,6 +159,16 @@ fn each_file(world: &World<'_>, service: &Service, mut each: impl FnMut(File<'_>
         }
     }
     Ok(())
+}
+
+/// What a config or secret has that only a Swarm knows, in the reference's words.
+fn only_in_swarm(kind: &str, reference: &FileReference, object: &FileObject) -> Option<String> {
+    if object.external {
+        return Some(format!("unsupported external {kind} {}", reference.source));
+    }
+    let drivers = [("driver", &object.driver), ("template_driver", &object.template_driver)];
+    let (attribute, _) = drivers.into_iter().find(|(_, driver)| !driver.is_empty())?;
+    Some(format!("Docker Compose does not support {kind}s.*.{attribute}"))
 }
 
 /// Secrets land in `/run/secrets`, configs in the root; absolute targets are honoured.

@@ -6,6 +6,7 @@ crate::cases! { Any:
     changed_files_of_configs_and_secrets_reach_their_containers,
     a_changed_file_restarts_or_signals_where_that_is_enough,
     containers_without_recorded_contents_are_left_alone,
+    what_only_a_swarm_has_is_refused_before_anything_is_made,
     completed_jobs_are_kept_when_asked,
     a_second_directory_with_the_name_of_another_project_is_refused,
 }
@@ -79,6 +80,24 @@ fn containers_without_recorded_contents_are_left_alone(engine: &Engine) -> CaseR
     project.set("COMPOSE_CONTENT_CHANGES", "");
     project.write("app", "2")?;
     project.compose(&["plan", "--exit-code"])?.exits(0)?;
+    Ok(())
+}
+
+fn what_only_a_swarm_has_is_refused_before_anything_is_made(engine: &Engine) -> CaseResult {
+    let project = Project::new(engine)?;
+    for (kind, attributes, words) in [
+        ("secrets", "external: true", "unsupported external secret it"),
+        ("configs", "external: true", "unsupported external config it"),
+        ("secrets", "file: ./it, driver: far", "Docker Compose does not support secrets.*.driver"),
+        ("secrets", "file: ./it, template_driver: far", "Docker Compose does not support secrets.*.template_driver"),
+        ("configs", "file: ./it, template_driver: far", "Docker Compose does not support configs.*.template_driver"),
+    ] {
+        project.write("it", "content")?;
+        let file = format!("services:\n  web:\n    {SLEEP}    {kind}: [it]\n{kind}: {{it: {{{attributes}}}}}\n");
+        project.write("compose.yaml", &file)?;
+        project.compose(&["up", "-d"])?.exits(1)?.says(words)?;
+        ensure_eq!((project.states()?, engine.networks(&project.name)?), (vec![], vec![]), "what was made");
+    }
     Ok(())
 }
 
