@@ -17,6 +17,9 @@ use crate::record::{
 };
 use crate::{reference, time};
 
+/// How long the end of a process may take to be noted.
+const SOON: std::time::Duration = std::time::Duration::from_secs(2);
+
 fn state_of(container: &Container, record: &Record, task: Option<&Process>) -> State {
     match task.map(Process::status) {
         Some(Status::Running | Status::Pausing) => State::Running,
@@ -47,6 +50,12 @@ fn is_started_again(container: &Container, record: &Record, task: Option<&Proces
     }
     let code = exit_code_of(container, task).unwrap_or(LOST);
     crate::lifecycle::restart_after(container, record, code, &finished_of(container, task)).is_some()
+}
+
+/// Whether a container has run, has no task any more, and its end is not in what was read of it. Whoever takes a
+/// task away notes the end right after it: the container was read before, or just between the two.
+fn end_is_unread(container: &Container, task: Option<&Process>) -> bool {
+    task.is_none() && !label(container, STARTED).is_empty() && label(container, EXIT_CODE).is_empty()
 }
 
 fn exit_code_of(container: &Container, task: Option<&Process>) -> Option<i64> {
@@ -207,6 +216,42 @@ impl Core {
         self.definitions().into_iter().map(pair).collect()
     }
 
+    /// The container and its task, with the end that somebody was noting when they were read.
+    async fn with_end(&self, container: Container, task: Option<Process>) -> Result<(Container, Option<Process>)> {
+        if !end_is_unread(&container, task.as_ref()) {
+            return Ok((container, task));
+        }
+        // Whoever notes it holds the lock. After a crash or a reboot nobody has noted anything.
+        let _lock = match tokio::time::timeout(SOON, self.lock_own(&container.id)).await {
+            Ok(Err(error)) if error.is_not_found() => return Ok((container, task)),
+            Ok(Ok(held)) => Some(held.0),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let task = self.task(&container.id).await?;
+        Ok((self.get(&container.id).await?.unwrap_or(container), task))
+    }
+
+    /// The same for all that were listed.
+    async fn with_ends(
+        &self,
+        records: Vec<Container>,
+        tasks: &mut BTreeMap<String, Process>,
+    ) -> Result<Vec<Container>> {
+        let read = records.into_iter().map(|container| {
+            let task = tasks.get(&container.id).cloned();
+            self.with_end(container, task)
+        });
+        let read = futures_util::future::try_join_all(read).await?;
+        let settled = |(container, task): (Container, Option<Process>)| {
+            match task {
+                Some(task) => drop(tasks.insert(container.id.clone(), task)),
+                None => drop(tasks.remove(&container.id)),
+            }
+            container
+        };
+        Ok(read.into_iter().map(settled).collect())
+    }
+
     /// Everything of a project.
     pub(crate) async fn observe_project(&self, query: &ObserveQuery) -> Result<Observed> {
         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
@@ -215,7 +260,8 @@ impl Core {
             filters.push(format!("labels.\"{NAME}\"==\"{name}\""));
         }
         let images = async { if query.images { self.observe_images().await } else { Ok(BTreeMap::new()) } };
-        let (records, tasks, images) = tokio::try_join!(self.records(&filters), self.tasks(), images)?;
+        let (records, mut tasks, images) = tokio::try_join!(self.records(&filters), self.tasks(), images)?;
+        let records = self.with_ends(records, &mut tasks).await?;
         self.revive_supervisor(&records).await;
         let identities = self.network_identities();
         let now = time::now();
@@ -240,7 +286,8 @@ impl Core {
         &self,
         labels: &[(String, Option<String>)],
     ) -> Result<Vec<observed::Container>> {
-        let (records, tasks) = tokio::try_join!(self.records(&[]), self.tasks())?;
+        let (records, mut tasks) = tokio::try_join!(self.records(&[]), self.tasks())?;
+        let records = self.with_ends(records, &mut tasks).await?;
         let identities = self.network_identities();
         let now = time::now();
         let fits = |container: &&Container| {
@@ -258,6 +305,7 @@ impl Core {
     pub(crate) async fn inspect_container(&self, name: &str) -> Result<Inspection> {
         let container = self.find(name).await?;
         let task = self.task(&container.id).await?;
+        let (container, task) = self.with_end(container, task).await?;
         let record = Record::of(&container).unwrap_or_default();
         let state = state_of(&container, &record, task.as_ref());
         let health = health_of(&container, state);
@@ -312,5 +360,25 @@ fn detail(record: &Record) -> Detail {
         },
         tty: record.tty,
         ..Detail::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(labels: &[(&str, &str)]) -> Container {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Container { labels, ..Container::default() }
+    }
+
+    #[test]
+    fn a_container_without_a_task_is_read_again_until_its_end_is_noted() {
+        let ran = container(&[(STARTED, "2026-01-01T00:00:00Z")]);
+        assert!(end_is_unread(&ran, None));
+        assert!(!end_is_unread(&ran, Some(&Process::default())), "the task tells it");
+        let noted = container(&[(STARTED, "2026-01-01T00:00:00Z"), (EXIT_CODE, "0")]);
+        assert!(!end_is_unread(&noted, None));
+        assert!(!end_is_unread(&container(&[]), None), "it has never run");
     }
 }
