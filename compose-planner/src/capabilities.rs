@@ -1,5 +1,7 @@
 //! What a backend can do, as data that the planner reads.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// What the engine behind a backend can do. Limits are known before anything runs.
@@ -51,6 +53,16 @@ pub struct Capabilities {
     /// Why networks cannot have IPv6 addresses; empty: they can, or the engine says so itself.
     #[serde(default)]
     pub ipv6_refusal: String,
+    /// The devices of the Container Device Interface that the machine has, by name (`vendor.com/class=name`);
+    /// `None`: the engine says itself which ones it knows.
+    #[serde(default)]
+    pub named_devices: Option<BTreeSet<String>>,
+    /// The log drivers that there are; `None`: the engine says itself which ones it knows.
+    #[serde(default)]
+    pub log_drivers: Option<BTreeSet<String>>,
+    /// The protocols of which ports can be published; `None`: the engine says itself which ones it knows.
+    #[serde(default)]
+    pub port_protocols: Option<BTreeSet<String>>,
     /// Attributes that the backend cannot honour at all: dotted path patterns below a service
     /// (`ports`, `deploy.resources.reservations.devices`) with the reason shown to the user.
     pub refused: Vec<RefusedAttribute>,
@@ -109,6 +121,9 @@ impl Capabilities {
             engine_networks: true,
             interface_name: true,
             ipv6_refusal: String::new(),
+            named_devices: None,
+            log_drivers: None,
+            port_protocols: None,
             refused: Vec::new(),
             outlives_clients: true,
             concurrency: Concurrency { create: 8, remove: 8, transfer: 4, build: 1 },

@@ -101,6 +101,11 @@ fn tell(story: &str) -> String {
                 }
                 "no-rename" => capabilities.rename = false,
                 "no-ipv6" => capabilities.ipv6_refusal = "IPv6 is disabled".to_owned(),
+                "of-few-kinds" => {
+                    capabilities.log_drivers = Some(["json-file".to_owned(), "none".to_owned()].into());
+                    capabilities.port_protocols = Some(["tcp".to_owned()].into());
+                    capabilities.named_devices = Some(["acme.org/sensor=one".to_owned()].into());
+                }
                 "no-builder" => capabilities.build = false,
                 other => panic!("no such engine: {other}"),
             }

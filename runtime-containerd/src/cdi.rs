@@ -1,6 +1,7 @@
 //! Devices by name (Container Device Interface): what a vendor's file says about `vendor.com/class=name`
 //! is worked into a container's specification. Rules: the CDI specification, version 0.8.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
@@ -17,15 +18,24 @@ use crate::client::local;
 /// Where the files are; one of the second directory goes before one of the first.
 const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 
-/// Whether the source of a device is such a name.
-pub(crate) fn is_name(source: &str) -> bool {
-    !source.starts_with('/')
-        && source.split_once('=').is_some_and(|(kind, name)| kind.contains('/') && !name.is_empty())
+/// The names of all devices that the files describe.
+pub(crate) fn names() -> BTreeSet<String> {
+    names_in(&read(&DIRECTORIES.map(Path::new)))
+}
+
+fn names_in(files: &[Value]) -> BTreeSet<String> {
+    let of_file = |file: &Value| {
+        let kind = file["kind"].as_str().unwrap_or_default().to_owned();
+        let names: Vec<&str> = list(&file["devices"]).filter_map(|device| device["name"].as_str()).collect();
+        names.into_iter().map(|name| format!("{kind}={name}")).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(of_file).collect()
 }
 
 /// Works all named devices of a container into its specification.
 pub(crate) fn apply(spec: &ContainerSpec, document: &mut Value) -> Result<()> {
-    let names: Vec<&str> = spec.devices.iter().map(|device| device.source.as_str()).filter(|it| is_name(it)).collect();
+    let named = spec.devices.iter().filter(|device| device.is_named());
+    let names: Vec<&str> = named.map(|device| device.source.as_str()).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -208,6 +218,7 @@ devices:
         std::fs::write(directory.path().join("acme.yaml"), FILE).unwrap();
         std::fs::write(directory.path().join("broken.json"), "{").unwrap();
         let files = read(&[directory.path()]);
+        assert_eq!(names_in(&files).into_iter().collect::<Vec<_>>(), ["acme.org/sensor=one", "acme.org/sensor=two"]);
         let mut document = json!({
             "process": { "env": ["PATH=/bin", "A=b"] }, "mounts": [],
             "linux": { "devices": [], "resources": { "devices": [] } },
@@ -235,6 +246,5 @@ devices:
     fn a_device_that_nobody_describes_is_named() {
         let error = edit(&["acme.org/sensor=nine"], &[], &mut json!({})).unwrap_err().to_string();
         assert!(error.contains("acme.org/sensor=nine") && error.contains("/etc/cdi"), "{error}");
-        assert!(is_name("acme.org/sensor=one") && !is_name("/dev/a=b/c") && !is_name("acme=one"));
     }
 }

@@ -459,7 +459,7 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<Device>> {
         });
         Ok(())
     };
-    for device in spec.devices.iter().filter(|device| !crate::cdi::is_name(&device.source)) {
+    for device in spec.devices.iter().filter(|device| !device.is_named()) {
         let access = if device.permissions.is_empty() { "rwm" } else { &device.permissions };
         let target = if device.target.is_empty() { &device.source } else { &device.target };
         let source = Path::new(&device.source);

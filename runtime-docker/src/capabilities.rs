@@ -30,6 +30,9 @@ pub(crate) fn of(version: ApiVersion, engine_version: &str) -> Capabilities {
         engine_networks: true,
         ipv6_refusal: String::new(),
         interface_name: since(49),
+        named_devices: None,
+        log_drivers: None,
+        port_protocols: None,
         refused: Vec::new(),
         outlives_clients: true,
         concurrency: Concurrency {

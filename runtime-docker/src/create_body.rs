@@ -512,7 +512,7 @@ fn seccomp(path: &str, place: Option<&Place>) -> Result<String> {
 type Devices = (Option<Vec<models::DeviceMapping>>, Option<Vec<models::DeviceRequest>>);
 
 fn devices(spec: &ContainerSpec) -> Devices {
-    let (by_name, plain): (Vec<&DeviceMapping>, Vec<_>) = spec.devices.iter().partition(|device| is_cdi(device));
+    let (by_name, plain): (Vec<&DeviceMapping>, Vec<_>) = spec.devices.iter().partition(|device| device.is_named());
     let devices: Vec<_> = plain
         .into_iter()
         .map(|device| models::DeviceMapping {
@@ -540,11 +540,4 @@ fn devices(spec: &ContainerSpec) -> Devices {
         });
     }
     (Some(devices).filter(|list| !list.is_empty()), Some(requests).filter(|list| !list.is_empty()))
-}
-
-/// `vendor.com/class=name`: a device of the Container Device Interface.
-fn is_cdi(device: &DeviceMapping) -> bool {
-    let source = device.source.as_str();
-    !source.starts_with('/')
-        && source.split_once('=').is_some_and(|(kind, name)| kind.contains('/') && !name.is_empty())
 }

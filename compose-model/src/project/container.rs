@@ -164,3 +164,13 @@ plain! {
         priority: i64,
     }
 }
+
+impl DeviceMapping {
+    /// Whether the source is no file but a name, `vendor.com/class=name`, of the Container Device Interface:
+    /// <https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md>
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        let named = |(kind, name): (&str, &str)| kind.contains('/') && !name.is_empty();
+        !self.source.starts_with('/') && self.source.split_once('=').is_some_and(named)
+    }
+}

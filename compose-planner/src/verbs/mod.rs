@@ -17,7 +17,7 @@ pub(crate) mod transfer;
 pub(crate) mod up;
 pub(crate) mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use compose_model::names::{NetworkKey, ServiceName};
 
@@ -71,6 +71,37 @@ pub(crate) fn refuse(world: &World<'_>, name: &ServiceName) -> Result<(), PlanEr
     if !capabilities.engine_networks && !joins {
         let reason = "it has no networks of its own; name one below `networks`, or take `none` or `host`";
         return Err(refused("network_mode", reason));
+    }
+    let missing = |known: &BTreeSet<String>| {
+        service.devices.iter().position(|device| device.is_named() && !known.contains(&device.source))
+    };
+    if let Some(index) = capabilities.named_devices.as_ref().and_then(missing) {
+        let reason = format!(
+            "no file in /etc/cdi or /var/run/cdi describes the device {}; install its vendor's CDI files",
+            service.devices[index].source
+        );
+        return Err(refused(&format!("devices.{index}"), &reason));
+    }
+    let other = |known: &Option<BTreeSet<String>>, value: &str| {
+        !value.is_empty() && known.as_ref().is_some_and(|known| !known.contains(value))
+    };
+    let all = |known: &Option<BTreeSet<String>>| {
+        let names: Vec<&str> = known.iter().flatten().map(String::as_str).collect();
+        names.join(", ")
+    };
+    if let Some(logging) = service.logging.as_ref().filter(|one| other(&capabilities.log_drivers, &one.driver)) {
+        let reason =
+            format!("there is no log driver `{}`; there are {}", logging.driver, all(&capabilities.log_drivers));
+        return Err(refused("logging.driver", &reason));
+    }
+    let port = service.ports.iter().position(|port| other(&capabilities.port_protocols, &port.protocol));
+    if let Some(index) = port {
+        let reason = format!(
+            "{} ports cannot be published; those of these protocols can: {}",
+            service.ports[index].protocol,
+            all(&capabilities.port_protocols)
+        );
+        return Err(refused(&format!("ports.{index}"), &reason));
     }
     let simple: [(bool, bool, &str, &str); 4] = [
         (capabilities.health, check.is_none(), "healthcheck", "this engine runs no health checks"),

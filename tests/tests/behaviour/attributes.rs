@@ -161,6 +161,16 @@ services:
         project.compose(&["create"])?.exits(1)?.says("\"gpus\"")?.says("compose.yaml:5")?;
         ensure_eq!((project.states()?, engine.networks(&project.name)?), (vec![], vec![]), "what was made");
         project.compose(&["create", "local"])?.exits(1)?.says("link_local_ips")?;
+        for (attribute, named) in [
+            ("devices: ['acme.org/sensor=nine']", "acme.org/sensor=nine"),
+            ("logging: {driver: syslog}", "logging.driver"),
+            ("ports: [53/sctp]", "sctp"),
+            ("network_mode: bridge", "network_mode"),
+        ] {
+            project.write("compose.yaml", &format!("services:\n  web: {{image: busybox, {attribute}}}\n"))?;
+            project.compose(&["create"])?.exits(1)?.says(named)?.says("compose.yaml:2")?;
+            ensure_eq!((project.states()?, engine.networks(&project.name)?), (vec![], vec![]), "what {named} made");
+        }
         project.write("compose.yaml", MAC)?;
         project.compose(&["up"])?.ok()?.says("02:42:ac:11:65:43")?;
         return Ok(());
