@@ -14,7 +14,7 @@ use compose_runtime::port::{PathStat, Reader};
 use containerd_client::services::v1::Container;
 use containerd_client::types::v1::Status;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, fchmod, fchown, mkdirat, openat2, statat, symlinkat};
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{FileType, Gid, Timespec, Timestamps, Uid, futimens};
 use serde_json::Value;
 
 use crate::client::local;
@@ -142,8 +142,8 @@ impl Core {
         self.in_container(name, move |root| {
             let Ok(found) = open_in(&root, &path, OFlags::PATH | OFlags::NOFOLLOW) else { return Ok(None) };
             let stat = rustix::fs::fstat(&found).map_err(|error| local(&path, error))?;
-            let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
-            let link_target = if kind == rustix::fs::FileType::Symlink {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let link_target = if kind == FileType::Symlink {
                 let target = rustix::fs::readlinkat(&found, "", Vec::new()).map_err(|error| local(&path, error))?;
                 target.to_string_lossy().into_owned()
             } else {
@@ -152,7 +152,7 @@ impl Core {
             Ok(Some(PathStat {
                 name: path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned(),
                 size: stat.st_size,
-                is_directory: kind == rustix::fs::FileType::Directory,
+                is_directory: kind == FileType::Directory,
                 link_target,
                 mode: stat.st_mode & 0o7777,
             }))
@@ -193,15 +193,7 @@ fn unpack_entry(
     entry: &mut tar::Entry<'_, impl Read>,
     owner: Option<(u32, u32)>,
 ) -> std::io::Result<()> {
-    let path = entry.path()?.into_owned();
-    let mut parts: Vec<String> = Vec::new();
-    for component in path.components() {
-        match component {
-            std::path::Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
-            std::path::Component::CurDir | std::path::Component::RootDir => {}
-            _ => return Err(std::io::Error::other(format!("`{}` leads out of the archive", path.display()))),
-        }
-    }
+    let mut parts = parts_of(&entry.path()?)?;
     let Some(name) = parts.pop() else { return Ok(()) };
     let mut parent: OwnedFd = directory.try_clone()?.into();
     let mut parent_path = base.trim_end_matches('/').to_owned();
@@ -217,7 +209,7 @@ fn unpack_entry(
         };
     }
     let full = format!("{parent_path}/{name}");
-    let header = entry.header();
+    let header = entry.header().clone();
     let mode = Mode::from_raw_mode(header.mode()? & 0o7777);
     let number = |value: std::io::Result<u64>| value.ok().and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
     let owner = owner.unwrap_or_else(|| (number(header.uid()), number(header.gid())));
@@ -234,12 +226,35 @@ fn unpack_entry(
         }
         tar::EntryType::Symlink => {
             let Some(target) = entry.link_name()? else { return Ok(()) };
-            match rustix::fs::unlinkat(&parent, name.as_str(), AtFlags::empty()) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
+            remove_old(&parent, &name)?;
             symlinkat(target.as_ref(), &parent, name.as_str())?;
             rustix::fs::chownat(&parent, name.as_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        tar::EntryType::Link => {
+            let Some(target) = entry.link_name()? else { return Ok(()) };
+            let target = format!("{}/{}", base.trim_end_matches('/'), parts_of(&target)?.join("/"));
+            let (above, last) = target.rsplit_once('/').unwrap_or(("", &target));
+            let above = open_in(root, above, OFlags::PATH | OFlags::DIRECTORY)?;
+            remove_old(&parent, &name)?;
+            // A link itself is never followed.
+            rustix::fs::linkat(&above, last, &parent, name.as_str(), AtFlags::empty())?;
+        }
+        kind @ (tar::EntryType::Fifo | tar::EntryType::Char | tar::EntryType::Block) => {
+            let number = |value: Option<u32>| value.unwrap_or(0);
+            let device = rustix::fs::makedev(number(header.device_major()?), number(header.device_minor()?));
+            let (kind, device) = match kind {
+                tar::EntryType::Fifo => (FileType::Fifo, 0),
+                tar::EntryType::Char => (FileType::CharacterDevice, device),
+                _ => (FileType::BlockDevice, device),
+            };
+            remove_old(&parent, &name)?;
+            rustix::fs::mknodat(&parent, name.as_str(), kind, mode, device)?;
+            // By its name: a pipe or a device is not opened.
+            rustix::fs::chownat(&parent, name.as_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+            let made =
+                openat2(&parent, name.as_str(), OFlags::PATH | OFlags::NOFOLLOW, Mode::empty(), ResolveFlags::BENEATH)?;
+            use std::os::fd::AsRawFd;
+            rustix::fs::chmod(format!("/proc/self/fd/{}", made.as_raw_fd()), mode)?;
         }
         kind if kind.is_file() => {
             let mut file = writable(&parent, &name, mode)?;
@@ -247,10 +262,35 @@ fn unpack_entry(
             file.flush()?;
             fchown(file.as_fd(), uid, gid)?;
             fchmod(file.as_fd(), mode)?;
+            let seconds = header.mtime().ok().and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(0);
+            let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+            futimens(&file, &Timestamps { last_access: time, last_modification: time })?;
         }
+        // What else tar knows tells of entries, and is none itself.
         _ => {}
     }
     Ok(())
+}
+
+/// The parts of a path in an archive; one that leads out of it is an error.
+fn parts_of(path: &Path) -> std::io::Result<Vec<String>> {
+    let mut parts = Vec::new();
+    for component in path.components() {
+        match component {
+            std::path::Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
+            std::path::Component::CurDir | std::path::Component::RootDir => {}
+            _ => return Err(std::io::Error::other(format!("`{}` leads out of the archive", path.display()))),
+        }
+    }
+    Ok(parts)
+}
+
+/// Removes what a new file takes the place of.
+fn remove_old(parent: &OwnedFd, name: &str) -> std::io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens a file for new content. A regular file stays the one that it is: it may be a mount. Anything
@@ -260,8 +300,8 @@ fn writable(parent: &OwnedFd, name: &str, mode: Mode) -> std::io::Result<File> {
     let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match openat2(parent, name, look, Mode::empty(), ResolveFlags::BENEATH) {
         Ok(found) => {
-            let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
-            if kind == rustix::fs::FileType::RegularFile {
+            let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+            if kind == FileType::RegularFile {
                 return File::options().write(true).truncate(true).open(format!("/proc/self/fd/{}", found.as_raw_fd()));
             }
             rustix::fs::unlinkat(parent, name, AtFlags::empty())?;
@@ -279,7 +319,7 @@ fn pack(root: &File, path: &str, name: &Path, builder: &mut tar::Builder<impl Wr
     use std::os::unix::fs::MetadataExt;
     let found = open_in(root, path, OFlags::PATH | OFlags::NOFOLLOW)?;
     let stat = statat(&found, "", AtFlags::EMPTY_PATH)?;
-    let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
+    let kind = FileType::from_raw_mode(stat.st_mode);
     let mut header = tar::Header::new_gnu();
     header.set_mode(stat.st_mode & 0o7777);
     header.set_uid(stat.st_uid.into());
@@ -287,7 +327,7 @@ fn pack(root: &File, path: &str, name: &Path, builder: &mut tar::Builder<impl Wr
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
     header.set_size(0);
     match kind {
-        rustix::fs::FileType::Directory => {
+        FileType::Directory => {
             header.set_entry_type(tar::EntryType::Directory);
             builder.append_data(&mut header, name, std::io::empty())?;
             let listing = std::fs::read_dir(format!("/proc/self/fd/{}/.", found.as_raw_fd()))?;
@@ -298,18 +338,29 @@ fn pack(root: &File, path: &str, name: &Path, builder: &mut tar::Builder<impl Wr
                 pack(root, &below, &name.join(&child), builder)?;
             }
         }
-        rustix::fs::FileType::Symlink => {
+        FileType::Symlink => {
             let target = rustix::fs::readlinkat(&found, "", Vec::new())?;
             header.set_entry_type(tar::EntryType::Symlink);
             builder.append_link(&mut header, name, &*target.to_string_lossy())?;
         }
-        rustix::fs::FileType::RegularFile => {
+        FileType::RegularFile => {
             let file = File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))?;
             let size = file.metadata()?.size();
             header.set_size(size);
             // A file that grows meanwhile is cut; one that shrinks ends the archive with an error.
             builder.append_data(&mut header, name, file.take(size))?;
         }
+        FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice => {
+            header.set_entry_type(match kind {
+                FileType::Fifo => tar::EntryType::Fifo,
+                FileType::CharacterDevice => tar::EntryType::Char,
+                _ => tar::EntryType::Block,
+            });
+            header.set_device_major(rustix::fs::major(stat.st_rdev))?;
+            header.set_device_minor(rustix::fs::minor(stat.st_rdev))?;
+            builder.append_data(&mut header, name, std::io::empty())?;
+        }
+        // Nobody would answer at a copy of a socket.
         _ => {}
     }
     Ok(())

@@ -7,6 +7,7 @@ mod support;
 
 use std::io::Read;
 use std::net::TcpStream;
+use std::path::Path;
 
 use compose_planner::labels;
 use compose_planner::observed::State;
@@ -304,6 +305,106 @@ on_daemons! {
                 entry.path().unwrap().ends_with("seed") && entry.read_to_string(&mut text).is_ok() && text == "seed\n"
             });
             assert!(found, "running: {running}");
+        }
+        containers.remove(id.as_str(), true, true).await.unwrap();
+    });
+
+    files_of_every_kind_are_copied_and_none_leaves_the_container: |place| Box::pin(async move {
+        let containers = place.runtime.containers();
+        let streams = place.runtime.streams();
+        let id = containers.create(&spec("shop-web-1", &["sleep", "1000"])).await.unwrap().id;
+        let header = |kind, size| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(0o640);
+            header.set_size(size);
+            header.set_uid(33);
+            header.set_gid(4);
+            header.set_mtime(1_000_000_000);
+            header
+        };
+        let packed = |make: &dyn Fn(&mut tar::Builder<Vec<u8>>)| {
+            let mut archive = tar::Builder::new(Vec::new());
+            make(&mut archive);
+            std::io::Cursor::new(archive.into_inner().unwrap())
+        };
+        let kinds = [
+            ("all", tar::EntryType::Directory), ("all/device", tar::EntryType::Char), ("all/disk", tar::EntryType::Block),
+            ("all/file", tar::EntryType::Regular), ("all/link", tar::EntryType::Symlink),
+            ("all/more", tar::EntryType::Regular), ("all/pipe", tar::EntryType::Fifo),
+        ];
+        for running in [false, true] {
+            if running {
+                containers.start(id.as_str()).await.unwrap();
+            }
+            let bytes = packed(&|archive| {
+                for (path, kind) in kinds {
+                    let mut header = header(kind, if path == "all/file" { 5 } else { 0 });
+                    match kind {
+                        tar::EntryType::Symlink => archive.append_link(&mut header, path, "/etc").unwrap(),
+                        // The second name of the one file.
+                        _ if path == "all/more" => {
+                            header.set_entry_type(tar::EntryType::Link);
+                            archive.append_link(&mut header, path, "all/file").unwrap();
+                        }
+                        _ => {
+                            header.set_device_major(7).unwrap();
+                            header.set_device_minor(if kind.is_file() { 0 } else { 9 }).unwrap();
+                            archive.append_data(&mut header, path, if kind.is_file() { &b"text\n"[..] } else { b"" }).unwrap();
+                        }
+                    }
+                }
+            });
+            streams.put_archive(id.as_str(), "/root", Box::pin(bytes), false).await.unwrap();
+            let mut reader = streams.get_archive(id.as_str(), "/root/all").await.unwrap();
+            let mut bytes = Vec::new();
+            tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut bytes).await.unwrap();
+            let mut archive = tar::Archive::new(&bytes[..]);
+            let mut found = Vec::new();
+            for entry in archive.entries().unwrap() {
+                let entry = entry.unwrap();
+                let header = entry.header();
+                let path = entry.path().unwrap().display().to_string();
+                let kind = header.entry_type();
+                assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (33, 4), "{path}");
+                if matches!(kind, tar::EntryType::Char | tar::EntryType::Block) {
+                    assert_eq!((header.device_major().unwrap(), header.device_minor().unwrap()), (Some(7), Some(9)));
+                }
+                if kind.is_file() {
+                    assert_eq!((header.size().unwrap(), header.mtime().unwrap()), (5, 1_000_000_000), "{path}");
+                }
+                found.push((path.trim_end_matches('/').to_owned(), kind));
+            }
+            let wanted: Vec<(String, tar::EntryType)> = kinds.map(|(path, kind)| (path.to_owned(), kind)).into();
+            assert_eq!(found, wanted, "running: {running}");
+
+            // Through links, `..` and hard links to the outside.
+            let aside = place.directory().join("aside");
+            std::fs::create_dir_all(&aside).unwrap();
+            std::fs::write(aside.join("secret"), "s").unwrap();
+            let below = aside.display().to_string();
+            for (name, first, then) in [
+                ("out", Some((&*below, tar::EntryType::Symlink)), "out/file"),
+                ("up", Some(("../../../../../../../../../../..", tar::EntryType::Symlink)), "up/aside-of-a-test"),
+                ("steal", Some((&*below, tar::EntryType::Link)), "steal"),
+                ("none", None, "../../aside-of-a-test"),
+            ] {
+                let bytes = packed(&|archive| {
+                    if let Some((target, kind)) = first {
+                        archive.append_link(&mut header(kind, 0), name, target).unwrap();
+                    }
+                    let mut last = header(tar::EntryType::Regular, 1);
+                    last.as_old_mut().name[..then.len()].copy_from_slice(then.as_bytes());
+                    last.set_cksum();
+                    archive.append(&last, &b"x"[..]).unwrap();
+                });
+                let put = streams.put_archive(id.as_str(), "/root", Box::pin(bytes), false).await;
+                println!("{name}: {put:?}");
+                assert!(!Path::new("/aside-of-a-test").exists(), "{name}");
+                let left: Vec<_> = std::fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+                assert_eq!(left, ["secret"], "{name}");
+                assert_eq!(std::fs::read_to_string(aside.join("secret")).unwrap(), "s", "{name}");
+            }
         }
         containers.remove(id.as_str(), true, true).await.unwrap();
     });
