@@ -289,6 +289,10 @@ pub struct PortSpec {
     pub place: Option<Place>,
 }
 
+/// The folder in a container where `use_api_socket` puts the registry credentials, and that
+/// `DOCKER_CONFIG` names there.
+pub const API_CREDENTIALS: &str = "/run/secrets/docker";
+
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountSpec {

@@ -3,7 +3,7 @@
 //! The SDK's models are the body's types, so that every field's spelling is checked; the few
 //! that they lack are added to the JSON.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models;
 use compose_model::names::ContainerName;
@@ -11,7 +11,8 @@ use compose_model::project::{DeviceMapping, Place, StringMap, Ulimit};
 use compose_planner::labels;
 use compose_planner::op::Target;
 use compose_planner::spec::{
-    ContainerSpec, EndpointSpec, HealthcheckSpec, MountSource, MountSpec, Namespace, NetworkMode, RestartPolicy,
+    API_CREDENTIALS, ContainerSpec, EndpointSpec, HealthcheckSpec, MountSource, MountSpec, Namespace, NetworkMode,
+    RestartPolicy,
 };
 use compose_runtime::error::Result;
 use serde_json::Value;
@@ -19,9 +20,6 @@ use serde_json::Value;
 use crate::endpoint::Endpoint;
 use crate::error;
 use crate::transport::ApiVersion;
-
-/// Where the registry credentials are mounted for `use_api_socket`.
-const API_CONFIG: &str = "/run/secrets/docker";
 
 /// What the endpoint says about containers.
 pub(crate) struct Defaults {
@@ -53,7 +51,7 @@ pub(crate) fn registry_config_archive(config: &[u8]) -> Result<Vec<u8>> {
     header.set_size(config.len() as u64);
     header.set_mode(0o600);
     header.set_cksum();
-    let path = format!("{}/config.json", API_CONFIG.trim_start_matches('/'));
+    let path = format!("{}/config.json", API_CREDENTIALS.trim_start_matches('/'));
     let written = archive.append_data(&mut header, path, config).and_then(|()| archive.into_inner());
     written.map_err(|cause| error::local(format!("cannot pack the registry configuration: {cause}")))
 }
@@ -74,8 +72,9 @@ pub(crate) fn body(
         .iter()
         .map(|(key, value)| value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}")))
         .collect();
-    if spec.use_api_socket {
-        environment.push(format!("DOCKER_CONFIG={API_CONFIG}"));
+    // Who sets the variable wants credentials of their own.
+    if spec.use_api_socket && !spec.environment.contains_key("DOCKER_CONFIG") {
+        environment.push(format!("DOCKER_CONFIG={API_CREDENTIALS}"));
     }
     let mut exposed: Vec<String> = spec.expose.iter().flat_map(|text| exposed(text)).collect();
     exposed.extend(spec.ports.iter().map(|port| format!("{}/{}", port.target, protocol(&port.protocol))));
@@ -262,7 +261,7 @@ fn host_config(spec: &ContainerSpec, version: ApiVersion, defaults: &Defaults) -
     let mut binds = Vec::new();
     let mut mounts = Vec::new();
     for mount in &spec.mounts {
-        match bind_text(mount) {
+        match bind_text(mount, version) {
             Some(text) => binds.push(text),
             None => mounts.push(mount_object(mount, version)),
         }
@@ -343,8 +342,8 @@ fn host_config(spec: &ContainerSpec, version: ApiVersion, defaults: &Defaults) -
         volumes_from: Some(volumes_from.collect::<Vec<_>>()).filter(|list| !list.is_empty()),
         mounts: Some(mounts).filter(|mounts| !mounts.is_empty()),
         annotations: maybe_map(&spec.annotations),
-        cap_add: list(&spec.cap_add),
-        cap_drop: list(&spec.cap_drop),
+        cap_add: capabilities(&spec.cap_add),
+        cap_drop: capabilities(&spec.cap_drop),
         dns: list(&spec.dns),
         dns_options: list(&spec.dns_opt),
         dns_search: list(&spec.dns_search),
@@ -390,18 +389,38 @@ fn restart_policy(policy: &RestartPolicy) -> models::RestartPolicy {
     models::RestartPolicy { name: Some(name), maximum_retry_count: Some(count) }
 }
 
+/// Names of capabilities as the engine writes them: `NET_ADMIN` is `CAP_NET_ADMIN`, and `ALL` says all.
+fn capabilities(names: &[String]) -> Option<Vec<String>> {
+    let name = |name: &String| {
+        let name = name.trim().to_ascii_uppercase();
+        if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+    };
+    let names: BTreeSet<String> = names.iter().map(name).collect();
+    if names.contains("ALL") {
+        return Some(vec!["ALL".to_owned()]);
+    }
+    Some(names.into_iter().collect()).filter(|names: &Vec<String>| !names.is_empty())
+}
+
 /// The short form of a mount, where it says all: the reference uses it too, and only it makes
 /// missing host directories on every engine.
-fn bind_text(mount: &MountSpec) -> Option<String> {
+fn bind_text(mount: &MountSpec, version: ApiVersion) -> Option<String> {
     let mut options = vec![if mount.read_only { "ro" } else { "rw" }];
     let source = match &mount.source {
         MountSource::Bind { path, create_host_path: true, propagation, recursive, selinux }
-            if recursive.is_empty() && !path.contains(':') =>
+            // Only a text has a label of SELinux; on old engines only a text makes a missing path; and
+            // what is no propagation is left for the engine to refuse.
+            if recursive.is_empty()
+                && !path.contains(':')
+                && (propagation.is_empty() || !selinux.is_empty() || version < ApiVersion(1, 42)
+                    || propagation.parse::<models::MountBindOptionsPropagationEnum>().is_err()) =>
         {
             options.extend([selinux.as_str(), propagation.as_str()].into_iter().filter(|option| !option.is_empty()));
             path.as_str()
         }
-        MountSource::Volume { name, nocopy, subpath, labels, selinux } if subpath.is_empty() && labels.is_empty() => {
+        MountSource::Volume { name, nocopy, subpath, labels, selinux }
+            if subpath.is_empty() && labels.is_empty() && (!nocopy || !selinux.is_empty()) =>
+        {
             options.extend(Some(selinux.as_str()).filter(|option| !option.is_empty()));
             if *nocopy {
                 options.push("nocopy");
@@ -430,11 +449,12 @@ fn mount_object(mount: &MountSpec, version: ApiVersion) -> models::Mount {
         Some(options).filter(|options| *options != models::MountVolumeOptions::default())
     };
     match &mount.source {
-        MountSource::Bind { path, create_host_path, recursive, .. } => {
+        MountSource::Bind { path, create_host_path, propagation, recursive, .. } => {
             object.typ = Some(models::MountType::BIND);
             object.source = Some(path.clone());
             let options = models::MountBindOptions {
                 create_mountpoint: Some(true).filter(|_| *create_host_path && version >= ApiVersion(1, 42)),
+                propagation: propagation.parse().ok().filter(|_| !propagation.is_empty()),
                 non_recursive: Some(true).filter(|_| recursive == "disabled"),
                 read_only_non_recursive: Some(true).filter(|_| recursive == "writable"),
                 read_only_force_recursive: Some(true).filter(|_| recursive == "readonly"),

@@ -308,8 +308,8 @@ impl Watcher for OneOff {
     fn event(&mut self, _event: &Event) {}
 }
 
-/// `NET_ADMIN` as the engine writes it, `CAP_NET_ADMIN`; so the reference does with these flags, not with the
-/// file's attributes.
+/// `NET_ADMIN` as the engine writes it, `CAP_NET_ADMIN`; so the reference does with these flags before it hashes,
+/// not with the file's attributes.
 fn capability(name: &str) -> String {
     let name = name.trim().to_ascii_uppercase();
     if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }

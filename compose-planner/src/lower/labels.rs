@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use compose_model::project::{Network, Service, StringMap, Volume};
+use compose_model::project::{FileReference, Mount, Network, Service, StringMap, Volume};
 
 use super::{Peers, Role, mounted_images};
 use crate::hashes;
@@ -11,6 +11,7 @@ use crate::labels as keys;
 use crate::observed::Image;
 use crate::op::Target;
 use crate::select;
+use crate::spec::API_CREDENTIALS;
 use crate::world::World;
 
 /// The service as its hash sees it: `service:x` references replaced by the identity of the
@@ -21,11 +22,15 @@ pub(crate) fn hashed_service<'s>(world: &World<'_>, peers: &Peers, service: &'s 
         && !service.ipc.starts_with("service:")
         && !service.pid.starts_with("service:")
         && service.volumes_from.is_empty()
+        && !service.use_api_socket
     {
         return (Cow::Borrowed(service), false);
     }
     let mut hashed = service.clone();
     let mut late = false;
+    if service.use_api_socket {
+        add_api_socket(&mut hashed);
+    }
     let mut id_of = |other: &str| -> Option<String> {
         let target = peers.get(other).and_then(|list| list.first()).map(|peer| &peer.target);
         match target {
@@ -54,6 +59,25 @@ pub(crate) fn hashed_service<'s>(world: &World<'_>, peers: &Peers, service: &'s 
         }
     }
     (Cow::Owned(hashed), late)
+}
+
+/// What the reference makes of `use_api_socket` before it hashes: a mount of the socket, whichever
+/// the engine's is, and a config with the registry credentials.
+fn add_api_socket(service: &mut Service) {
+    const SOCKET: &str = "/var/run/docker.sock";
+    service.volumes.push(Mount {
+        kind: "bind".to_owned(),
+        source: SOCKET.to_owned(),
+        target: SOCKET.to_owned(),
+        ..Mount::default()
+    });
+    let folder = || Some(API_CREDENTIALS.to_owned());
+    service.environment.entry("DOCKER_CONFIG".to_owned()).or_insert_with(folder);
+    service.configs.push(FileReference {
+        source: "#apisocket".to_owned(),
+        target: format!("{API_CREDENTIALS}/config.json"),
+        ..FileReference::default()
+    });
 }
 
 /// Digests of image mounts as the label carries them; empty when there are none or when an image

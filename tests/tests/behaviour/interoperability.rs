@@ -1,11 +1,18 @@
 //! Docker Compose and this program take over each other's projects.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use compose_tests::project::repository;
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
+use serde_json::{Map, Value, json};
 
 crate::cases! { Reference:
     projects_of_the_reference_are_left_alone_and_removed,
     our_projects_are_left_alone_by_the_reference_and_removed,
-    files_of_every_kind_change_hands_without_a_recreation,
+    containers_of_every_kind_change_hands_without_a_recreation,
+    mounts_of_every_kind_change_hands_without_a_recreation,
+    networks_of_every_kind_change_hands_without_a_recreation,
     the_applications_of_the_chapter_change_hands_without_a_recreation,
 }
 
@@ -78,105 +85,84 @@ fn our_projects_are_left_alone_by_the_reference_and_removed(engine: &Engine) -> 
     Ok(())
 }
 
-/// Small files with attributes of one theme each; `RUNS` is a service that goes on.
-const THEMES: [(&str, &str); 6] = [
-    (
-        "networks",
-        "
-services:
-  a: {RUNS, networks: {front: {aliases: [site], priority: 10}, back: {}}, hostname: host-a, extra_hosts: ['x:1.2.3.4'], dns: 9.9.9.9}
-  b: {RUNS, network_mode: 'service:a'}
-  c: {RUNS, links: ['a:first'], networks: [back], expose: ['91-92'], ports: ['80', '127.0.0.1::81/udp']}
-networks: {front: {driver_opts: {com.docker.network.bridge.enable_icc: 'true'}, labels: {l: m}}, back: {internal: true}}
-",
-    ),
-    (
-        "files",
-        "
-services:
-  a:
-    RUNS
-    volumes: ['data:/data', './conf:/conf:ro', /scratch, {type: tmpfs, target: /t, tmpfs: {size: 1m, mode: 0o700}}]
-    configs: [{source: page, target: /page, mode: 0440}, inline]
-    secrets: [token, {source: variable, target: other}]
-    tmpfs: ['/run:size=1m']
-    env_file: [{path: ./a.env}, {path: ./none.env, required: false}]
-configs: {page: {file: ./conf/file}, inline: {content: hello}}
-secrets: {token: {file: ./conf/file}, variable: {environment: FROM_DOTENV}}
-volumes: {data: {labels: {l: m}}}
-",
-    ),
-    (
-        "limits",
-        "
-services:
-  a:
-    RUNS
-    deploy: {resources: {limits: {memory: 64m, cpus: '0.5', pids: 50}, reservations: {memory: 32m}}, labels: {not: ours}}
-    ulimits: {nofile: {soft: 100, hard: 200}, nproc: 64}
-    sysctls: {net.core.somaxconn: 1024}
-    shm_size: 32m
-    oom_score_adj: 100
-    cap_add: [NET_ADMIN]
-    cap_drop: [MKNOD]
-    security_opt: ['no-new-privileges:true']
-    devices: ['/dev/null:/dev/nothing']
-    group_add: ['1']
-    init: true
-    read_only: true
-    user: '1:1'
-    logging: {driver: json-file, options: {max-size: 1m}}
-  b: {RUNS, mem_limit: 64m, cpus: 0.25, cpu_shares: 100, pids_limit: 40, blkio_config: {weight: 300}, ipc: shareable}
-  c: {RUNS, ipc: 'service:b', pid: 'service:b'}
-",
-    ),
-    (
-        "dependencies",
-        "
-services:
-  a: {RUNS, depends_on: {b: {condition: service_healthy, restart: true}, c: {condition: service_started, required: false}}}
-  b: {RUNS, healthcheck: {test: 'true', interval: 200ms, timeout: 5s, retries: 5, start_period: 10s}}
-  c: {RUNS, healthcheck: {disable: true}, restart: unless-stopped, stop_grace_period: 1m30s}
-",
-    ),
-    (
-        "names",
-        "
-name: ignored
-x-base: &base {RUNS, environment: {A: '1', B: null, C: $$literal, D: '${FROM_DOTENV}'}}
-services:
-  a: {<<: *base, scale: 3, labels: [one, 'two=2', 'three=${FROM_DOTENV:-x}'], annotations: {note: text}}
-  b: {<<: *base, deploy: {replicas: 2}, profiles: []}
-  c: {extends: a, scale: 1, working_dir: /tmp, tty: true, stdin_open: true}
-  d: {RUNS, profiles: [never]}
-",
-    ),
-    (
-        "hooks",
-        "
-services:
-  a:
-    RUNS
-    volumes: ['data:/data']
-    pre_start: [{command: [touch, /data/prepared]}]
-    post_start: [{command: [touch, /ready]}]
-    pre_stop: [{command: [rm, -f, /ready]}]
-volumes: {data: {}}
-",
-    ),
-];
+/// What the containers of the project were made with, by name: without what differs from one
+/// making to the next, and without what only one of the programs writes.
+fn makings(project: &Project) -> Result<Value, String> {
+    let mut found = Map::new();
+    for container in project.containers()? {
+        let mut config = container.inspect["Config"].clone();
+        if let Some(labels) = config["Labels"].as_object_mut() {
+            labels.retain(|name, _| !name.starts_with("dev.compose."));
+            // The reference writes them in an order of chance.
+            if let Some(Value::String(text)) = labels.get_mut("com.docker.compose.depends_on") {
+                let mut dependencies: Vec<&str> = text.split(',').collect();
+                dependencies.sort_unstable();
+                *text = dependencies.join(",");
+            }
+        }
+        let mut networks = container.inspect["NetworkSettings"]["Networks"].clone();
+        for endpoint in networks.as_object_mut().into_iter().flat_map(|networks| networks.values_mut()) {
+            let kept = ["Aliases", "Links", "DriverOpts", "IPAMConfig", "GwPriority"];
+            *endpoint = kept.into_iter().map(|name| (name.to_owned(), endpoint[name].clone())).collect();
+        }
+        let mut making =
+            json!({ "Config": config, "HostConfig": container.inspect["HostConfig"], "Networks": networks });
+        settle(&mut making);
+        found.insert(container.name, making);
+    }
+    Ok(Value::Object(found))
+}
 
-/// The file of a theme: `RUNS` alone on a line in block style, or within braces.
-fn theme(text: &str) -> String {
-    let block = text.replace("    RUNS\n", "    image: busybox\n    command: sleep 1000\n    stop_signal: SIGKILL\n");
-    block.replace("RUNS", "image: busybox, command: sleep 1000, stop_signal: SIGKILL")
+/// Takes identities out, and what says nothing: the order of lists of settings, empty values, and
+/// the mode that is meant anyway.
+fn settle(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(settle);
+            if items.iter().any(|item| item.is_object() || item.as_str().is_some_and(|text| text.contains([':', '='])))
+            {
+                items.sort_by_key(ToString::to_string);
+            }
+        }
+        Value::Object(fields) => {
+            fields.values_mut().for_each(settle);
+            fields.retain(|_, field| match field {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(fields) => !fields.is_empty(),
+                Value::String(text) => !text.is_empty() && text != "no",
+                _ => true,
+            });
+        }
+        Value::String(text) => {
+            let hex = |part: &str| matches!(part.len(), 12 | 64) && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let parts: Vec<&str> = text.split(':').map(|part| if hex(part) { "ID" } else { part }).collect();
+            let whole = parts.join(":");
+            whole.strip_suffix(":rw").unwrap_or(&whole).clone_into(text);
+        }
+        _ => {}
+    }
+}
+
+/// Where two values differ, as `/HostConfig/Binds: ...`.
+fn differences(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>) {
+    if let (Some(one), Some(other)) = (theirs.as_object(), ours.as_object()) {
+        let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+        for key in keys {
+            differences(&format!("{path}/{key}"), &theirs[key], &ours[key], found);
+        }
+    } else if theirs != ours {
+        found.push(format!("{path}: {theirs} by the reference, {ours} by us"));
+    }
 }
 
 /// The same project made by one program, looked at, left alone and removed by the other; both ways.
-fn changes_hands(project: &Project, what: &str) -> CaseResult {
+/// Unless it is told otherwise, both make the containers alike.
+fn changes_hands(project: &Project, what: &str, compared: bool) -> CaseResult {
     let containers = || identities(project);
-    project.reference(&["up", "-d"])?.ok()?;
+    project.reference(&["up", "-d"])?.ok().map_err(|error| format!("{what}: {error}"))?;
     let theirs = containers()?;
+    let their_making = makings(project)?;
     ensure!(!theirs.is_empty(), "{what}: the reference made nothing");
     let listed = |run: &compose_tests::Run| {
         let mut names: Vec<String> = run.stdout.lines().map(str::to_owned).collect();
@@ -197,6 +183,10 @@ fn changes_hands(project: &Project, what: &str) -> CaseResult {
     ensure_eq!(project.states()?, vec![], "{what}: after our `down`");
     project.compose(&["up", "-d"])?.ok()?;
     let ours = containers()?;
+    let our_making = makings(project)?;
+    let mut found = Vec::new();
+    differences("", &their_making, &our_making, &mut found);
+    ensure!(!compared || found.is_empty(), "{what}: containers are made in another way:\n{}", found.join("\n"));
     let made: Vec<&String> = theirs.iter().map(|(name, ..)| name).collect();
     ensure_eq!(ours.iter().map(|(name, ..)| name).collect::<Vec<_>>(), made, "{what}: names");
     let run = project.reference(&["up", "-d"])?.ok()?;
@@ -209,18 +199,45 @@ fn changes_hands(project: &Project, what: &str) -> CaseResult {
     Ok(())
 }
 
-fn files_of_every_kind_change_hands_without_a_recreation(engine: &Engine) -> CaseResult {
-    let mut project = Project::new(engine)?;
-    project.write("conf/file", "c")?;
-    project.write("a.env", "E=one\nF='two three'\n")?;
-    project.write(".env", "FROM_DOTENV=yes\n")?;
+/// Every file of a folder of `tests/interoperability`.
+fn files_change_hands(engine: &Engine, folder: &str) -> CaseResult {
+    let folder = repository("tests/interoperability").join(folder);
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    files.sort();
+    ensure!(files.len() > 5, "files below {}", folder.display());
+    let mut project = Project::copy_of(engine, "tests/interoperability/files")?;
     let name = project.name.clone();
     project.set("COMPOSE_PROJECT_NAME", &name);
-    for (what, text) in THEMES {
-        project.write("compose.yaml", &theme(text))?;
-        changes_hands(&project, what)?;
+    let old = engine.name == "docker20";
+    let mut failed = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+        if text.starts_with("# needs a new engine") && old {
+            continue;
+        }
+        let compared = !text.starts_with("# not compared:") && !(old && text.starts_with("# not compared on an old"));
+        project.write("compose.yaml", &text)?;
+        let what = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if let Err(error) = changes_hands(&project, &what, compared) {
+            failed.push(error);
+            project.engine.wipe(&project.name);
+        }
     }
+    ensure!(failed.is_empty(), "{} files failed:\n{}", failed.len(), failed.join("\n"));
     Ok(())
+}
+
+fn containers_of_every_kind_change_hands_without_a_recreation(engine: &Engine) -> CaseResult {
+    files_change_hands(engine, "containers")
+}
+
+fn mounts_of_every_kind_change_hands_without_a_recreation(engine: &Engine) -> CaseResult {
+    files_change_hands(engine, "mounts")
+}
+
+fn networks_of_every_kind_change_hands_without_a_recreation(engine: &Engine) -> CaseResult {
+    files_change_hands(engine, "networks")
 }
 
 fn the_applications_of_the_chapter_change_hands_without_a_recreation(engine: &Engine) -> CaseResult {
@@ -230,7 +247,7 @@ fn the_applications_of_the_chapter_change_hands_without_a_recreation(engine: &En
     let folders = ["1-external-network", "3-replicas", "5-restart-and-data"];
     let outcome = folders.into_iter().try_for_each(|folder| {
         let project = Project::copy_of(engine, &format!("examples/{folder}"))?;
-        changes_hands(&project, folder)
+        changes_hands(&project, folder, true)
     });
     let removed = engine.docker(&["network", "rm", "nat"]);
     outcome.and(removed.map(drop))
