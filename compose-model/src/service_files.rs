@@ -4,7 +4,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::dotenv::{self, Variables};
 use crate::environment::{env_text, read_error};
 use crate::files::{FileError, Files};
-use crate::project::{Environment, Project};
+use crate::project::{EnvFile, Environment, Project, Sorted};
 use crate::source::SourceMap;
 use crate::template::Variable;
 use crate::tree::Node;
@@ -30,25 +30,41 @@ impl ServiceFiles<'_> {
                     *value = project.environment.get(variable).cloned();
                 }
             }
+            let hooks = ["services", name.as_str(), "pre_start"];
+            for (index, hook) in service.pre_start.iter_mut().enumerate() {
+                let (files, own) = (&hook.service.env_file, &hook.service.environment);
+                hook.from_files = self.variables(files, own, &project.environment, |_| (&hooks, index));
+            }
             if service.env_file.is_empty() {
                 continue;
             }
-            let mut read = Variables::new();
-            for (index, file) in std::mem::take(&mut service.env_file).into_iter().enumerate() {
-                let place = ["services", name.as_str(), "env_file"];
-                let own = &service.environment;
-                let lookup = |variable: &str| {
-                    let value =
-                        own.get(variable).cloned().flatten().or_else(|| project.environment.get(variable).cloned());
-                    value.map(|text| Variable { text: text.into(), span: None })
-                };
-                self.read("env file", &file.path, file.required, &file.format, (&place, index), &lookup, &mut read);
-            }
-            let mut environment: Environment =
-                read.into_iter().map(|(name, variable)| (name.to_string(), Some(variable.text.to_string()))).collect();
+            let place = ["services", name.as_str(), "env_file"];
+            let files = std::mem::take(&mut service.env_file);
+            let mut environment =
+                self.variables(&files, &service.environment, &project.environment, |index| (&place, index));
             environment.append(&mut service.environment);
             service.environment = environment;
         }
+    }
+
+    /// What the files say, the later ones winning. `own` is the environment that they are laid below,
+    /// `at` the place of the file with this index.
+    fn variables<'p>(
+        &mut self,
+        files: &[EnvFile],
+        own: &Environment,
+        project: &Sorted<String, String>,
+        at: impl Fn(usize) -> (&'p [&'p str], usize),
+    ) -> Environment {
+        let mut read = Variables::new();
+        for (index, file) in files.iter().enumerate() {
+            let lookup = |variable: &str| {
+                let value = own.get(variable).cloned().flatten().or_else(|| project.get(variable).cloned());
+                value.map(|text| Variable { text: text.into(), span: None })
+            };
+            self.read("env file", &file.path, file.required, &file.format, at(index), &lookup, &mut read);
+        }
+        read.into_iter().map(|(name, variable)| (name.to_string(), Some(variable.text.to_string()))).collect()
     }
 
     /// Lays `label_file` below `labels`. The attribute stays, as the reference prints it.

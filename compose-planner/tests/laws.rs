@@ -106,7 +106,7 @@ fn project(wishes: &[Wish], internal: bool, labelled: bool) -> Project {
         }
         if wish.hooks {
             let hook = Service { command: Some(vec!["prepare".to_owned()]), ..Service::default() };
-            service.pre_start.push(PreStartHook { service: Box::new(hook), per_replica: false });
+            service.pre_start.push(PreStartHook { service: Box::new(hook), ..PreStartHook::default() });
             service.pre_stop.push(Hook { command: Some(vec!["drain".to_owned()]), ..Hook::default() });
         }
         project.services.insert(name.into(), service);

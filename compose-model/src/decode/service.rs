@@ -31,7 +31,11 @@ pub(super) fn service(name: &str, fields: &Fields<'_>, diagnostics: &mut Diagnos
     service.pre_start = fields.items("pre_start", |section| {
         let mut container_of_hook = Service::default();
         container(&mut container_of_hook, section, diagnostics);
-        PreStartHook { service: Box::new(container_of_hook), per_replica: section.flag("per_replica", diagnostics) }
+        PreStartHook {
+            service: Box::new(container_of_hook),
+            per_replica: section.flag("per_replica", diagnostics),
+            ..PreStartHook::default()
+        }
     });
     service.post_start = fields.items("post_start", |section| hook(section, diagnostics));
     service.pre_stop = fields.items("pre_stop", |section| hook(section, diagnostics));

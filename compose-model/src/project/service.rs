@@ -293,4 +293,8 @@ pub struct PreStartHook {
     /// Run once for each replica.
     #[serde(skip_serializing_if = "is_false")]
     pub per_replica: bool,
+    /// What the hook's `env_file` says; below its `environment`. Printed and hashed is only where
+    /// the files are, as the reference does.
+    #[serde(skip)]
+    pub from_files: Environment,
 }

@@ -9,7 +9,7 @@ mod resources;
 use std::collections::BTreeMap;
 
 use compose_model::names::{ContainerId, ContainerName, ImageRef, ServiceName};
-use compose_model::project::{Build, Healthcheck, Hook, Network, Place, PreStartHook, Service, Volume};
+use compose_model::project::{Build, Healthcheck, Hook, Network, Place, PreStartHook, Service, ServiceNetwork, Volume};
 
 use crate::error::PlanError;
 use crate::observed::Container;
@@ -176,10 +176,15 @@ pub(crate) fn hook_container(
         }
     }
     let mut environment = service.environment.clone();
+    environment.extend(hook.from_files.clone());
     environment.extend(own.environment.clone());
     merged.environment = environment;
     if merged.networks.is_empty() && merged.network_mode.is_empty() {
-        merged.networks = service.networks.keys().map(|key| (key.clone(), None)).collect();
+        let aliases = |options: &Option<ServiceNetwork>| {
+            let aliases = options.as_ref().map(|options| options.aliases.clone()).filter(|list| !list.is_empty())?;
+            Some(ServiceNetwork { aliases, ..ServiceNetwork::default() })
+        };
+        merged.networks = service.networks.iter().map(|(key, options)| (key.clone(), aliases(options))).collect();
         merged.network_mode.clone_from(&service.network_mode);
     }
     macro_rules! inherit {

@@ -46,8 +46,8 @@ pub(super) fn networks(
             });
         }
         let aliases = match role {
-            Role::Replica { .. } | Role::OneOff { use_aliases: true, .. } => true,
-            Role::OneOff { .. } | Role::Hook { .. } => false,
+            Role::Replica { .. } | Role::OneOff { use_aliases: true, .. } | Role::Hook { .. } => true,
+            Role::OneOff { .. } => false,
         };
         let mut endpoint = endpoint(world, service, key, options, name, aliases);
         endpoint.links.clone_from(&links);

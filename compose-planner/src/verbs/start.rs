@@ -9,6 +9,7 @@ use super::up::{Replica, Run};
 use crate::draft::Draft;
 use crate::error::PlanError;
 use crate::intent::{Start, Up};
+use crate::observed::State;
 use crate::select;
 use crate::world::World;
 
@@ -21,6 +22,16 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, start: &Start) -> Resul
         let optional = service.replicas() == 0 || service.provider.is_some();
         if world.replicas(name).is_empty() && !optional {
             return Err(PlanError::NoContainerToStart { service: name.clone() });
+        }
+        let (mut up, mut ran) = (false, false);
+        for container in world.replicas(name) {
+            up |= container.state.is_up();
+            ran |= container.state != State::Created;
+        }
+        // The hooks belong to the first start after a container was made; whether another one wants
+        // them is nothing that `start` could know, and the reference refuses.
+        if !service.pre_start.is_empty() && ran && !up {
+            return Err(PlanError::HooksHaveRun { service: name.clone() });
         }
     }
     let mut run = Run::empty(world, &up, draft, scope.clone());

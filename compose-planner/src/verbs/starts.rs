@@ -233,8 +233,8 @@ pub(crate) fn await_step(
     )
 }
 
-/// `pre_start` hooks: containers of their own, one after the other, before the first start of the
-/// service. Returns what the starts come after; empty where there are no hooks to run.
+/// `pre_start` hooks: containers of their own, one after the other, before a service of which nothing
+/// runs is started, and before replaced containers are. Returns what the starts come after; empty where there are no hooks to run.
 fn pre_start(
     run: &mut Run<'_, '_>,
     service: &Service,
@@ -243,17 +243,12 @@ fn pre_start(
     waits: &[OpId],
 ) -> Result<Vec<OpId>, PlanError> {
     let fresh = list.iter().zip(wanted).any(|(replica, wanted)| *wanted && replica.replaced);
-    let ran_before = run.world.replicas(&service.name).iter().any(|container| container.state != State::Created);
-    if service.pre_start.is_empty() || (!fresh && ran_before) {
+    let runs = run.world.replicas(&service.name).iter().any(|container| container.state.is_up());
+    if service.pre_start.is_empty() || (!fresh && runs) {
         return Ok(Vec::new());
     }
     let mut last: Vec<OpId> = Vec::new();
     for (index, hook) in service.pre_start.iter().enumerate() {
-        if !hook.service.env_file.is_empty() {
-            // Its content is no part of the definition that the hash covers; the reference ignores it.
-            run.draft
-                .warn(format!("services.{}.pre_start[{index}]: env_file is not read; use environment", service.name));
-        }
         let targets: Vec<&Replica<'_>> =
             if hook.per_replica { list.iter().collect() } else { list.iter().take(1).collect() };
         for replica in targets {

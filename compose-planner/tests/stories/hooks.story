@@ -13,4 +13,16 @@ services:
 > restart
 > stop
 > start
+> up
 > down
+=== file
+services:
+  web:
+    image: web
+    networks: {default: {aliases: [site]}}
+    pre_start: [{command: [prepare]}]
+> create
+> start
+> stop
+> start
+> up

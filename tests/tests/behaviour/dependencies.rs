@@ -15,6 +15,8 @@ crate::cases! { Any:
     dependents_with_restart_are_restarted,
     hooks_run_at_their_moments,
     pre_start_hooks_run_once_before_the_first_start,
+    pre_start_hooks_run_again_when_up_starts_what_was_stopped,
+    env_files_of_pre_start_hooks_are_read,
     crashed_container_comes_back_by_policy,
 }
 
@@ -171,6 +173,60 @@ services:
     let said = std::fs::read_to_string(project.folder().join("shared/said")).map_err(|error| error.to_string())?;
     ensure_eq!(said, "first\nsecond\n", "what the hooks wrote");
     ensure_eq!(project.containers()?.len(), 2, "containers that are left");
+    Ok(())
+}
+
+fn pre_start_hooks_run_again_when_up_starts_what_was_stopped(engine: &Engine) -> CaseResult {
+    let project = Project::with(
+        engine,
+        "
+services:
+  one:
+    image: busybox
+    command: sleep 1000
+    stop_signal: SIGKILL
+    volumes: [./shared:/shared]
+    pre_start:
+      - command: sh -c 'echo ran >> /shared/said'
+",
+    )?;
+    let said = || std::fs::read_to_string(project.folder().join("shared/said")).map_err(|error| error.to_string());
+    project.compose(&["create"])?.ok()?;
+    ensure!(said().is_err(), "a hook ran before anything was started");
+    project.compose(&["start"])?.ok()?;
+    ensure_eq!(said()?, "ran\n", "after the first start");
+    project.compose(&["stop"])?.ok()?;
+    project.compose(&["start"])?.exits(1)?.says("pre_start[0]")?.says("docker compose up")?;
+    ensure_eq!(project.only("one")?.state, "exited", "after `start`, which cannot tell whether they have to run");
+    project.compose(&["up", "-d"])?.ok()?;
+    ensure_eq!(said()?, "ran\nran\n", "after `up`");
+    Ok(())
+}
+
+/// Releases of the reference after v5.6.1 read it.
+fn env_files_of_pre_start_hooks_are_read(engine: &Engine) -> CaseResult {
+    let project = Project::with(
+        engine,
+        "
+services:
+  one:
+    image: busybox
+    command: sleep 1000
+    stop_signal: SIGKILL
+    env_file: service.env
+    environment: {FROM: service}
+    volumes: [./shared:/shared]
+    pre_start:
+      - command: sh -c 'echo $$A $$B $$C $$FROM > /shared/said'
+        env_file: [hook.env, {path: absent.env, required: false}]
+        environment: {C: own}
+",
+    )?;
+    project.write("service.env", "A=service\nB=service\nC=service\n")?;
+    project.write("hook.env", "B=hook\nC=hook\n")?;
+    project.compose(&["up", "-d"])?.ok()?;
+    let said = std::fs::read_to_string(project.folder().join("shared/said")).map_err(|error| error.to_string())?;
+    ensure_eq!(said, "service hook own service\n", "what the hook saw");
     Ok(())
 }
 
