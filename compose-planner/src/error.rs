@@ -102,6 +102,16 @@ pub enum PlanError {
         /// The identity of the container that has it.
         holder: String,
     },
+    /// `start` of a service whose `pre_start` hooks ran before an earlier start.
+    #[error(
+        "service {:?} pre_start[0]: `start` does not run hooks again that have run before; run `docker compose up \
+         {service}`, which starts it",
+        .service.as_str()
+    )]
+    HooksHaveRun {
+        /// The service.
+        service: ServiceName,
+    },
     /// The dependencies of services form a cycle.
     #[error("dependency cycle detected: {}", .path.join(" -> "))]
     DependencyCycle {

@@ -458,7 +458,6 @@ fn mount_object(mount: &MountSpec, version: ApiVersion) -> models::Mount {
                 non_recursive: Some(true).filter(|_| recursive == "disabled"),
                 read_only_non_recursive: Some(true).filter(|_| recursive == "writable"),
                 read_only_force_recursive: Some(true).filter(|_| recursive == "readonly"),
-                ..models::MountBindOptions::default()
             };
             object.bind_options = Some(options).filter(|options| *options != models::MountBindOptions::default());
         }

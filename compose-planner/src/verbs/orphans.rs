@@ -1,12 +1,14 @@
 //! Containers of services that the file does not have.
 
-use compose_model::names::ContainerId;
+use std::collections::BTreeMap;
+
+use compose_model::names::{ContainerId, ContainerName};
 use compose_model::units::Duration;
 
 use super::stopping;
 use crate::draft::Draft;
 use crate::observed::State;
-use crate::op::OpId;
+use crate::op::{Op, OpId};
 use crate::plan::Note;
 use crate::reason::Reason;
 use crate::world::{World, label_of, short_id};
@@ -58,7 +60,8 @@ pub(crate) fn plan(
         }
         return Vec::new();
     }
-    orphans
+    let mut names: BTreeMap<&ContainerName, OpId> = BTreeMap::new();
+    let removed = orphans
         .into_iter()
         .map(|container| {
             let mut label = label_of(container);
@@ -67,7 +70,24 @@ pub(crate) fn plan(
             }
             let (stop, remove) =
                 stopping::stop_and_remove(draft, container, None, &label, timeout, false, &Reason::Orphan);
+            names.insert(&container.name, remove.clone());
             Removed { container: container.id.clone(), stop: stop.map(|stop| stop.last), remove }
         })
-        .collect()
+        .collect();
+    free_names(draft, &names);
+    removed
+}
+
+/// A service that was renamed and kept its `container_name` gets it when the orphan is gone.
+fn free_names(draft: &mut Draft, names: &BTreeMap<&ContainerName, OpId>) {
+    let taken = |op: &Op| match op {
+        Op::CreateContainer { spec, .. } => names.get(&spec.name).cloned(),
+        Op::Rename { to, .. } => names.get(to).cloned(),
+        _ => None,
+    };
+    let takers: Vec<(OpId, OpId)> =
+        draft.steps().filter_map(|step| taken(&step.op).map(|removal| (step.id.clone(), removal))).collect();
+    for (taker, removal) in &takers {
+        draft.after(taker, removal);
+    }
 }

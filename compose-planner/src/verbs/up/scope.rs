@@ -7,6 +7,7 @@ use compose_model::names::ServiceName;
 use super::wanted;
 use crate::error::PlanError;
 use crate::intent::Up;
+use crate::observed::Container;
 use crate::select;
 use crate::verbs::volumes;
 use crate::world::World;
@@ -104,6 +105,22 @@ pub(super) fn check_names(world: &World<'_>, up: &Up, scope: &[ServiceName]) -> 
                 name: name.to_owned(),
                 place: place(),
             });
+        }
+        // A container of a service that this run does not touch keeps its name.
+        let keeps = |container: &&Container| container.name.as_str() == name && !scope.contains(&container.service);
+        match world.observed.containers.iter().find(keeps) {
+            Some(holder) if world.declares(&holder.service) && !holder.one_off => {
+                return Err(PlanError::ContainerNameTaken {
+                    first: holder.service.clone(),
+                    second: service.name.clone(),
+                    name: name.to_owned(),
+                    place: place(),
+                });
+            }
+            Some(holder) if !up.remove_orphans => {
+                return Err(PlanError::NameTaken { name: name.to_owned(), holder: holder.id.to_string() });
+            }
+            _ => {}
         }
     }
     Ok(())
