@@ -40,8 +40,8 @@ pub(crate) async fn build(
     query = query.maybe("remote", &context.remote).maybe("dockerfile", &context.dockerfile);
     let arguments: serde_json::Map<_, _> =
         build.args.iter().filter_map(|(key, value)| Some((key.clone(), json!(value.as_ref()?)))).collect();
+    // The project's labels are BuildKit's builds' alone: here each would be a step and a layer.
     let mut labels = build.labels.clone();
-    labels.extend(spec.labels.clone());
     labels.insert(BUILDER_LABEL.to_owned(), "classic".to_owned());
     query = query
         .with("labels", &json!(labels).to_string())

@@ -229,13 +229,26 @@ pub(crate) async fn observe(
     query: &ObserveQuery,
     fetched: Option<Vec<ContainerSummary>>,
 ) -> Result<Observed> {
-    let (containers, networks, volumes, images) = futures_util::try_join!(
+    let (mut containers, networks, volumes, images) = futures_util::try_join!(
         containers(transport, query, fetched),
         async { if query.networks { networks(transport).await } else { Ok(BTreeMap::new()) } },
         async { if query.volumes { volumes(transport).await } else { Ok(BTreeMap::new()) } },
         async { if query.images { images(transport).await } else { Ok(BTreeMap::new()) } },
     )?;
+    name_networks_by_id(&mut containers, &networks);
     Ok(Observed { containers, networks, volumes, images, ..Observed::default() })
+}
+
+/// Podman tells a network's name where its id should stand; with it every container would look as
+/// if it were on another network than the one that is there.
+fn name_networks_by_id(containers: &mut [Container], networks: &BTreeMap<NetworkName, Vec<Network>>) {
+    for (name, id) in containers.iter_mut().flat_map(|container| &mut container.networks) {
+        if id.as_str() == name.as_str()
+            && let Some([only]) = networks.get(name).map(Vec::as_slice)
+        {
+            id.clone_from(&only.id);
+        }
+    }
 }
 
 async fn containers(
@@ -482,7 +495,8 @@ fn ports(list: Vec<PortSummary>) -> Vec<PublishedPort> {
     let mut ports: Vec<PublishedPort> = list
         .into_iter()
         .map(|port| PublishedPort {
-            host_ip: port.ip,
+            // Podman tells no address where it publishes at all of them.
+            host_ip: if port.ip.is_empty() && port.public_port != 0 { "0.0.0.0".to_owned() } else { port.ip },
             published: port.public_port,
             target: port.private_port,
             protocol: port.r#type,

@@ -23,7 +23,7 @@ pub enum Kind {
 /// An engine that cases run on.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    /// `docker20`, `docker28`, `containerd1`, `containerd2`.
+    /// `docker20`, `docker28`, `podman`, `containerd1`, `containerd2`.
     pub name: String,
     /// Its kind.
     pub kind: Kind,
@@ -67,7 +67,7 @@ impl Engine {
     /// The engines that the environment names.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let docker = ["docker20", "docker28"].into_iter().filter_map(|name| {
+        let docker = ["docker20", "docker28", "podman"].into_iter().filter_map(|name| {
             let upper = name.to_uppercase();
             let socket = setting(&upper)?.trim_start_matches("unix://").to_owned();
             let ports_host = setting(&format!("{upper}_PORTS")).unwrap_or_else(|| "127.0.0.1".to_owned());

@@ -44,6 +44,20 @@ impl Engine {
         self.call("POST", &format!("/containers/{id}/kill"), Duration::from_secs(20)).map(drop)
     }
 
+    /// How long a container waits between health checks; none without one.
+    pub(crate) fn health_interval(&self, id: &str) -> Result<Option<Duration>> {
+        let answer = self.call("GET", &format!("/containers/{id}/json"), Duration::from_secs(20))?;
+        let check = &answer["Config"]["Healthcheck"];
+        let has_test = check["Test"].as_array().is_some_and(|test| test.first().is_some_and(|word| word != "NONE"));
+        Ok(has_test.then(|| Duration::from_nanos(check["Interval"].as_u64().unwrap_or(30_000_000_000))))
+    }
+
+    /// Runs a container's health check (Podman).
+    pub(crate) fn check_health(&self, id: &str) -> Result<()> {
+        let path = format!("/v4.0.0/libpod/containers/{id}/healthcheck");
+        self.call("GET", &path, Duration::from_secs(60)).map(drop)
+    }
+
     /// Takes a name from an image, and the image with its last name.
     pub(crate) fn remove_image(&self, reference: &str) -> Result<()> {
         self.call("DELETE", &format!("/images/{reference}"), Duration::from_secs(60)).map(drop)

@@ -122,6 +122,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "leaks" => leaks::run(rest),
         // Not for people: a process of the test engines.
         "relay" => engines::relay(rest),
+        "podman-timers" => engines::timers(rest),
         // Not for people: what one run of a program costs, for bench.
         "sample" => bench::sample_job(rest),
         "test" => test::run(rest),

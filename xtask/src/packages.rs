@@ -27,6 +27,10 @@ const ENGINES: &[(&str, &str)] = &[
 const TESTS: &[(&str, &str)] =
     &[("docker-registry", "docker-registry"), ("openssl", "openssl"), ("zsh", "zsh"), ("fish", "fish")];
 
+/// What Podman needs: program, package. Its network backend has no program in the search path.
+const PODMAN: &[(&str, &str)] = &[("podman", "podman")];
+const NETAVARK: &str = "/usr/lib/podman/netavark";
+
 /// Well-known types that `protoc` reads; a package of its own on Debian.
 const PROTO_FILE: &str = "/usr/include/google/protobuf/any.proto";
 
@@ -84,6 +88,15 @@ pub(crate) fn ensure_engines() -> Result<()> {
 /// Installs what the behaviour suite starts itself, when it is missing.
 pub(crate) fn ensure_test_programs() -> Result<()> {
     install(&missing_of(TESTS))
+}
+
+/// Installs what Podman needs, when it is missing.
+pub(crate) fn ensure_podman() -> Result<()> {
+    let mut missing = missing_of(PODMAN);
+    if !Path::new(NETAVARK).exists() {
+        missing.extend(["netavark", "aardvark-dns"]);
+    }
+    install(&missing)
 }
 
 /// The packages that the engines would need and this system lacks.

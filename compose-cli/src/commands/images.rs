@@ -113,12 +113,14 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     Ok(ExitStatus::SUCCESS)
 }
 
-/// Name and tag; `<none>` where there is none.
+/// Name and tag, without what stands for Docker's own registry; `<none>` where there is none.
 pub(super) fn split_reference(reference: &str) -> (String, String) {
     if reference.starts_with("sha256:") || reference.is_empty() {
         return ("<none>".to_owned(), "<none>".to_owned());
     }
     let name = reference.split('@').next().unwrap_or(reference);
+    let name = ["docker.io/", "index.docker.io/"].into_iter().find_map(|own| name.strip_prefix(own)).unwrap_or(name);
+    let name = name.strip_prefix("library/").unwrap_or(name);
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
         _ => (name.to_owned(), "latest".to_owned()),
@@ -136,6 +138,8 @@ mod tests {
             format!("{repository} {tag}")
         };
         assert_eq!(split("busybox"), "busybox latest");
+        assert_eq!(split("docker.io/library/busybox:1"), "busybox 1");
+        assert_eq!(split("docker.io/grafana/loki"), "grafana/loki latest");
         assert_eq!(split("host:5000/a/b"), "host:5000/a/b latest");
         assert_eq!(split("host:5000/a/b:7@sha256:00"), "host:5000/a/b 7");
         assert_eq!(split("sha256:00"), "<none> <none>");

@@ -1,4 +1,4 @@
-//! `build --print` and `--check`: the definition of a build.
+//! `build`: `--print` and `--check`, the definition of a build; several services; the classic builder.
 
 use compose_tests::engine::setting;
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 crate::cases! { Builds:
     build_prints_the_definition_as_the_reference_does,
     several_services_are_built_and_a_failure_names_its_own,
-    check_without_buildkit_says_what_it_needs,
+    check_without_buildkit_says_what_it_needs;
+    (Docker("BuildKit is the only builder")): the_classic_builder_labels_as_the_reference_does,
 }
 
 const FILE: &str = r#"
@@ -103,6 +104,20 @@ fn check_without_buildkit_says_what_it_needs(engine: &Engine) -> CaseResult {
         "/nowhere/buildkitd.sock"
     };
     project.compose(&["build", "--check"])?.exits(1)?.says(needed)?;
+    Ok(())
+}
+
+/// Each label is a step of the classic builder, and so a layer.
+fn the_classic_builder_labels_as_the_reference_does(engine: &Engine) -> CaseResult {
+    let file = r#"services: {base: {build: {dockerfile_inline: "FROM busybox:1", context: ., labels: {own: x}}}}"#;
+    let mut project = Project::with(engine, file)?;
+    project.set("DOCKER_BUILDKIT", "0");
+    let run = project.compose(&["build"])?.ok()?;
+    ensure!(run.stdout.contains("Step 3/3 : LABEL own=x"), "{run}");
+    let image = format!("{}-base", project.name);
+    let labels = engine.docker(&["image", "inspect", &image, "--format", "{{json .Config.Labels}}"])?;
+    engine.docker(&["image", "rm", &image])?;
+    ensure_eq!(labels.trim(), r#"{"com.docker.compose.image.builder":"classic","own":"x"}"#, "the labels");
     Ok(())
 }
 

@@ -8,9 +8,11 @@ mod buildkit;
 mod containerd;
 mod docker;
 mod network;
+mod podman;
 pub(crate) mod private;
 
 pub(crate) use buildkit::relay;
+pub(crate) use podman::timers;
 
 use crate::process::{Daemon, naming};
 use crate::shell::{self, say};
@@ -42,12 +44,14 @@ pub(crate) enum Engine {
     DemoContainerd,
     /// BuildKit, beside the containerd engines.
     BuildKit,
+    /// The distribution's own podman (4.3 on Debian 12), by its Docker-compatible socket.
+    Podman,
 }
 
 /// The engines of the tests.
 pub(crate) const ALL: [Engine; 4] = [Engine::Docker20, Engine::Docker28, Engine::Containerd1, Engine::Containerd2];
 /// The engines beside them.
-const OTHERS: [Engine; 3] = [Engine::BuildKit, Engine::Demo, Engine::DemoContainerd];
+const OTHERS: [Engine; 4] = [Engine::BuildKit, Engine::Demo, Engine::DemoContainerd, Engine::Podman];
 
 impl Engine {
     /// Its name on the command line and in file names.
@@ -60,6 +64,7 @@ impl Engine {
             Self::Demo => "demo",
             Self::DemoContainerd => "containerd-demo",
             Self::BuildKit => "buildkit",
+            Self::Podman => "podman",
         }
     }
 
@@ -67,12 +72,13 @@ impl Engine {
     pub(crate) fn parse(name: &str) -> Result<Self> {
         let found = ALL.into_iter().chain(OTHERS).find(|engine| engine.name() == name);
         found.with_context(|| {
-            format!("there is no engine `{name}`: docker20, docker28, containerd1, containerd2, buildkit")
+            format!("there is no engine `{name}`: docker20, docker28, containerd1, containerd2, buildkit, podman")
         })
     }
 
+    /// Whether clients speak Docker's API to it.
     fn is_docker(self) -> bool {
-        matches!(self, Self::Docker20 | Self::Docker28 | Self::Demo | Self::BuildKit)
+        matches!(self, Self::Docker20 | Self::Docker28 | Self::Demo | Self::BuildKit | Self::Podman)
     }
 
     fn is_newest(self) -> bool {
@@ -132,6 +138,9 @@ impl Engine {
             bail!("engines are started by root: use sudo");
         }
         packages::ensure_engines()?;
+        if self == Self::Podman {
+            packages::ensure_podman()?;
+        }
         // What is built on comes from the containerd engines.
         let archives = if self == Self::BuildKit { Vec::new() } else { images::ensure()? };
         let _lock = lock()?;
@@ -140,9 +149,10 @@ impl Engine {
             return Ok(false);
         }
         let ready = if was_up { Ok(()) } else { self.start() };
-        let loaded = ready.and_then(|()| match self.is_docker() {
-            true => docker::load(self, &archives),
-            false => containerd::load(self, &archives),
+        let loaded = ready.and_then(|()| match self {
+            Self::Podman => podman::load(self, &archives),
+            _ if self.is_docker() => docker::load(self, &archives),
+            _ => containerd::load(self, &archives),
         });
         if let Err(error) = loaded {
             // The first error is the one to tell.
@@ -163,6 +173,7 @@ impl Engine {
         say(&format!("starting {}", self.name()));
         match self {
             Self::BuildKit => docker::start(self).and_then(|()| buildkit::start()),
+            Self::Podman => podman::start(self),
             _ if self.is_docker() => docker::start(self),
             _ => containerd::start(self),
         }
@@ -187,10 +198,10 @@ impl Engine {
         if self == Self::BuildKit {
             buildkit::stop();
         }
-        if self.is_docker() {
-            docker::stop(self);
-        } else {
-            containerd::stop(self);
+        match self {
+            Self::Podman => podman::stop(self),
+            _ if self.is_docker() => docker::stop(self),
+            _ => containerd::stop(self),
         }
         for pid in naming(&self.state(), &["containerd-shim", "docker-proxy"]) {
             crate::process::kill(pid);

@@ -24,6 +24,7 @@ impl Net {
             Engine::Docker20 => 20,
             Engine::Docker28 => 28,
             Engine::BuildKit => 60,
+            Engine::Podman => 44,
             _ => 40,
         }
     }
@@ -48,9 +49,15 @@ impl Net {
         format!("{}.{}.1/24", self.base, self.third() + 1)
     }
 
-    /// What the engine takes the networks of projects from.
+    /// What the engine takes the networks of projects from: all of them, and the size of each.
+    pub(super) fn pool_parts(&self) -> (String, u8) {
+        (format!("{}.{}.0/18", self.base, if self.engine == Engine::Docker20 { 64 } else { 128 }), 24)
+    }
+
+    /// The same, as a Docker engine is told it.
     pub(super) fn pool(&self) -> String {
-        format!("base={}.{}.0/18,size=24", self.base, if self.engine == Engine::Docker20 { 64 } else { 128 })
+        let (base, size) = self.pool_parts();
+        format!("base={base},size={size}")
     }
 
     fn host_end(&self) -> String {
