@@ -111,6 +111,7 @@ impl Engine {
 
     /// Waits for its turn at something of this engine that only one case may use at a time, also
     /// where the runner gives every case a process of its own. Dropping the file gives the turn on.
+    /// For a fixed port see [`Engine::alone_at_a_port`].
     ///
     /// # Errors
     /// When the lock file cannot be made.
@@ -119,6 +120,16 @@ impl Engine {
         let file = File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         file.lock().map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(file)
+    }
+
+    /// Waits for its turn at a port of the machine that containers publish at. Docker engines have
+    /// a network namespace each; those of containerd share the machine's.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn alone_at_a_port(&self, port: u16) -> Result<File, String> {
+        let owner = if self.is_docker() { self.name.as_str() } else { "machine" };
+        Self { name: owner.to_owned(), ..self.clone() }.alone(&format!("port-{port}"))
     }
 
     /// Whether it is a Docker Engine.

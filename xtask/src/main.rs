@@ -85,6 +85,35 @@ Environment:
   COMPOSE_XTASK_SUITE    where the newer engines come from (sid, or devel on Ubuntu)
 ";
 
+/// What runs a job, given the words after its name.
+type Run = fn(&[String]) -> Result<ExitCode>;
+
+/// The jobs that the help text lists.
+const JOBS: &[(&str, Run)] = &[
+    ("bench", bench::run),
+    ("cases", cases::run),
+    ("check", check::run),
+    ("conformance", conformance::run),
+    ("demo", demo::run),
+    ("engines", engines::command),
+    ("fuzz", fuzz::run),
+    ("images", images::command),
+    ("install", install::run),
+    ("kill-test", kill_test::run),
+    ("leaks", leaks::run),
+    ("test", test::run),
+    ("tidy", tidy::run),
+];
+
+/// Not for people: load on a name server and what one run of a program costs, for bench; processes of
+/// the test engines.
+const INNER: &[(&str, Run)] = &[
+    ("ask-names", bench::ask_names),
+    ("podman-timers", engines::timers),
+    ("relay", engines::relay),
+    ("sample", bench::sample_job),
+];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match dispatch(&arguments) {
@@ -106,31 +135,43 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         print!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     }
-    match job.as_str() {
-        // Not for people: load on a name server, for bench.
-        "ask-names" => bench::ask_names(rest),
-        "bench" => bench::run(rest),
-        "cases" => cases::run(rest),
-        "check" => check::run(rest),
-        "conformance" => conformance::run(rest),
-        "demo" => demo::run(rest),
-        "engines" => engines::command(rest),
-        "fuzz" => fuzz::run(rest),
-        "images" => images::command(rest),
-        "install" => install::run(rest),
-        "kill-test" => kill_test::run(rest),
-        "leaks" => leaks::run(rest),
-        // Not for people: a process of the test engines.
-        "relay" => engines::relay(rest),
-        "podman-timers" => engines::timers(rest),
-        // Not for people: what one run of a program costs, for bench.
-        "sample" => bench::sample_job(rest),
-        "test" => test::run(rest),
-        "tidy" => tidy::run(rest),
-        "help" | "-h" | "--help" => {
-            print!("{HELP}");
-            Ok(ExitCode::SUCCESS)
+    if matches!(job.as_str(), "help" | "-h" | "--help") {
+        print!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    match JOBS.iter().chain(INNER).find(|(name, _)| name == job) {
+        Some((_, run)) => run(rest),
+        None => bail!("there is no job `{job}`; `cargo xtask help` lists them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The words that stand after `cargo xtask` in a text.
+    fn named(text: &str) -> BTreeSet<&str> {
+        let words = text.split("cargo xtask ").skip(1);
+        let end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+        words.map(|rest| rest.split(end).next().unwrap_or_default()).filter(|word| !word.is_empty()).collect()
+    }
+
+    #[test]
+    fn the_pages_name_jobs_that_exist_and_the_help_lists_all() {
+        let known: BTreeSet<&str> = JOBS.iter().map(|(name, _)| *name).collect();
+        for page in ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/differences.md", ".ci/run"] {
+            let text = std::fs::read_to_string(shell::root().join(page)).unwrap();
+            let unknown: Vec<_> = named(&text).into_iter().filter(|word| !known.contains(word)).collect();
+            assert_eq!(unknown, Vec::<&str>::new(), "{page}");
         }
-        other => bail!("there is no job `{other}`; `cargo xtask help` lists them"),
+        let readme = std::fs::read_to_string(shell::root().join("README.md")).unwrap();
+        assert!(named(&readme).is_superset(&BTreeSet::from(["demo", "test", "install"])), "README.md");
+        let listed: BTreeSet<&str> = HELP
+            .lines()
+            .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' '))?.split(' ').next())
+            .filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && *word != "help")
+            .collect();
+        assert_eq!(listed, known, "the help text");
     }
 }

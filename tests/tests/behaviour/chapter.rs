@@ -18,7 +18,7 @@ crate::cases! { Any:
 
 /// The examples publish fixed ports and share the network `nat`: one at a time on each engine.
 fn alone(engine: &Engine) -> Result<std::fs::File, String> {
-    engine.alone("chapter")
+    engine.alone_at_a_port(8080)
 }
 
 /// Runs `act` while the network `nat` exists.

@@ -1,5 +1,5 @@
 //! The list of commands that the book chapter gives, line by line and in its words, on the
-//! chapter's application of three replicas behind one name.
+//! chapter's application of three replicas behind one name; and the README's list of everyday commands.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use compose_tests::{Access, CaseResult, Engine, Project, Registry, ensure, ensur
 
 crate::cases! { Registry:
     every_line_of_the_chapters_list_works,
+    every_everyday_command_of_the_readme_works,
 }
 
 /// The example with images that are built here and live in a registry.
@@ -91,7 +92,7 @@ fn words(line: &str) -> Vec<&str> {
 }
 
 fn every_line_of_the_chapters_list_works(engine: &Engine) -> CaseResult {
-    let _alone = engine.alone("chapter")?;
+    let _alone = engine.alone_at_a_port(8080)?;
     let application = Application::new(engine)?;
     images(&application)?;
     looks(&application)?;
@@ -198,6 +199,53 @@ fn ends(application: &Application) -> CaseResult {
     application.line("docker-compose down --volumes")?;
     application.line("docker-compose up -d")?;
     application.line("docker-compose down --remove-orphans")?;
+    ensure_eq!(application.project.states()?, vec![], "containers at the end");
+    Ok(())
+}
+
+/// The commands below "Everyday commands", one by one: `compose stop | start` are two.
+fn everyday_commands(readme: &str) -> Vec<String> {
+    let list =
+        readme.split("## Everyday commands").nth(1).and_then(|rest| rest.split("```").nth(1)).unwrap_or_default();
+    let mut all = Vec::new();
+    for line in list.lines().filter(|line| !line.is_empty()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        for (index, command) in line.split(" | ").enumerate() {
+            let program = if index == 0 { "" } else { "compose " };
+            all.push(format!("{program}{command}").replace("COMMAND", "true"));
+        }
+    }
+    all
+}
+
+fn every_everyday_command_of_the_readme_works(engine: &Engine) -> CaseResult {
+    let _alone = engine.alone_at_a_port(8080)?;
+    let path = compose_tests::project::repository("README.md");
+    let readme = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let application = Application::new(engine)?;
+    // What is pulled has to be in the registry.
+    application.line("compose build")?;
+    application.line("compose push")?;
+    let commands = everyday_commands(&readme);
+    ensure!(commands.len() >= 15, "only these were found: {commands:?}");
+    for line in &commands {
+        match line.as_str() {
+            // These stay until they are ended.
+            "compose up" | "compose logs -f web" => {
+                let following = application.project.spawn(&words(line))?;
+                following.says("web-1", Duration::from_secs(60))?;
+                following.signal("INT")?;
+                following.finish(Duration::from_secs(60))?;
+            }
+            // What is looked at and entered runs.
+            "compose plan" => {
+                application.line(line)?;
+                application.line("compose up -d")?;
+                application.counts(3, 1)?;
+            }
+            line => drop(application.line(line)?),
+        }
+    }
     ensure_eq!(application.project.states()?, vec![], "containers at the end");
     Ok(())
 }

@@ -242,7 +242,7 @@ fn networks_of_every_kind_change_hands_without_a_recreation(engine: &Engine) -> 
 }
 
 fn the_applications_of_the_chapter_change_hands_without_a_recreation(engine: &Engine) -> CaseResult {
-    let _alone = engine.alone("chapter")?;
+    let _alone = engine.alone_at_a_port(8080)?;
     // One that another case has left serves as well.
     engine.docker(&["network", "create", "nat"]).or_else(|_| engine.docker(&["network", "inspect", "nat"]))?;
     let folders = ["1-external-network", "3-replicas", "5-restart-and-data"];
