@@ -184,6 +184,32 @@ impl Lease {
     }
 }
 
+/// A lease that several share who work at the same time: to make and end one costs as much as what is
+/// made under it.
+#[derive(Default)]
+pub(crate) struct SharedLease {
+    lease: Option<Lease>,
+    holders: usize,
+}
+
+impl SharedLease {
+    /// Joins in; a client that makes its calls under the lease.
+    pub(crate) async fn join(&mut self, client: &Client) -> Result<Client> {
+        let lease = match self.lease.take() {
+            Some(lease) => lease,
+            None => client.lease().await?,
+        };
+        self.holders += 1;
+        Ok(self.lease.insert(lease).client.clone())
+    }
+
+    /// Leaves; the lease to end, if nobody else holds it.
+    pub(crate) fn leave(&mut self) -> Option<Lease> {
+        self.holders = self.holders.saturating_sub(1);
+        if self.holders == 0 { self.lease.take() } else { None }
+    }
+}
+
 /// `Ok(None)` where the object is not there.
 pub(crate) fn optional<T>(result: Result<T>) -> Result<Option<T>> {
     match result {

@@ -1,6 +1,6 @@
 //! What all parts of the backend share: the connection, the places on disk, look-ups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::ops::Deref;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,12 +17,17 @@ use containerd_client::types::v1::Process;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Client, local, optional};
+use crate::client::{Client, SharedLease, local, optional};
 use crate::image::Resolved;
 use crate::record::{EXTENSION, NAME, Record, label};
 
 /// See [`Core::set_record`].
 const NETWORK_FILE: &str = "network.json";
+/// See [`Core::share_creation`].
+const CREATION_LOCK: &str = "creation";
+
+/// Digits of a container's identity.
+const IDENTITY: usize = 64;
 
 /// Where things are; plain data, so that the command line reads the environment and tests choose
 /// places of their own.
@@ -83,6 +88,9 @@ impl Deref for Core {
     }
 }
 
+/// All layers of an image, the user that is wanted, and further groups.
+pub(crate) type UserKey = (String, String, Vec<String>);
+
 pub(crate) struct Inner {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
@@ -91,6 +99,12 @@ pub(crate) struct Inner {
     pub(crate) address_hash: String,
     /// Images never change under their digest.
     pub(crate) resolved: Mutex<BTreeMap<String, Resolved>>,
+    /// Images that are known to be unpacked, by the identity of all their layers.
+    pub(crate) unpacked: Mutex<BTreeSet<String>>,
+    /// Users of images, see [`crate::create`].
+    pub(crate) users: Mutex<BTreeMap<UserKey, crate::users::User>>,
+    /// The lease that containers are made under.
+    pub(crate) creation: tokio::sync::Mutex<SharedLease>,
     /// The client for pulls and pushes; without one of the command's own, an anonymous one.
     pub(crate) registry: OnceLock<compose_registry::Registry>,
     pub(crate) execs: Mutex<BTreeMap<String, crate::exec::Running>>,
@@ -109,6 +123,9 @@ impl Core {
             snapshotter,
             address_hash,
             resolved: Mutex::default(),
+            unpacked: Mutex::default(),
+            users: Mutex::default(),
+            creation: tokio::sync::Mutex::default(),
             registry: OnceLock::new(),
             execs: Mutex::default(),
             ends: Mutex::default(),
@@ -152,15 +169,30 @@ impl Core {
         root.join(&self.address_hash).join(kind).join(self.client.namespace())
     }
 
-    /// Directory of this namespace's lock files: one for the names, one for each container.
+    /// Directory of this namespace's lock files: those for all, one for each container.
     pub(crate) fn locks_directory(&self) -> PathBuf {
         self.namespaced(&self.settings.state_root, "locks")
+    }
+
+    /// Held together by all who make containers, from the first directory to the record.
+    pub(crate) async fn share_creation(&self) -> Result<FileLock> {
+        self.share_lock_at(&self.locks_directory(), CREATION_LOCK).await
+    }
+
+    /// Held alone: nobody makes a container meanwhile.
+    pub(crate) async fn lock_creation(&self) -> Result<FileLock> {
+        self.lock_at(&self.locks_directory(), CREATION_LOCK).await
     }
 
     /// Holds the lock on the containers' names until the guard is dropped, also against other
     /// processes.
     pub(crate) async fn lock_names(&self) -> Result<FileLock> {
         self.lock_at(&self.locks_directory(), "names").await
+    }
+
+    /// Held while volumes are made and filled: two that fill one would be in each other's way.
+    pub(crate) async fn lock_volumes(&self) -> Result<FileLock> {
+        self.lock_at(&self.locks_directory(), "volumes").await
     }
 
     /// Holds the lock of a container, also against other processes, and reads the container under
@@ -269,8 +301,15 @@ impl Core {
         if name.is_empty() || !name.bytes().all(plain) {
             return Err(missing());
         }
+        // A whole identity is looked up; containerd reads every container for a list.
+        if name.len() == IDENTITY
+            && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && let Some(found) = self.get(name).await?
+        {
+            return Ok(found);
+        }
         let mut filters = vec![format!("id=={name}"), format!("labels.\"{NAME}\"==\"{name}\"")];
-        if name.len() >= 4 && name.len() < 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if name.len() >= 4 && name.len() < IDENTITY && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             filters.push(format!("id~=\"^{name}\""));
         }
         let found = self.records(&filters).await?;
@@ -297,29 +336,46 @@ impl Core {
 
     /// Changes labels; `None` removes one.
     pub(crate) async fn set_labels(&self, id: &str, changes: &[(&str, Option<String>)]) -> Result<()> {
-        let paths = changes.iter().map(|(key, _)| format!("labels.{key}")).collect();
-        let labels = changes.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?))).collect();
-        let container = Container { id: id.to_owned(), labels, ..Container::default() };
-        self.update(container, paths).await
+        self.write(id, None, changes).await
     }
 
     /// Writes the record. What belongs to the machine's networks is also kept beside it: whoever
     /// removes the record with another program takes with it what is needed to give that back.
     pub(crate) async fn set_record(&self, id: &str, record: &Record) -> Result<()> {
-        let directory = self.state_directory(id);
-        if directory.exists() {
-            let kept = Record {
-                networks: record.networks.clone(),
-                attached: record.attached.clone(),
-                published: record.published.clone(),
-                ..Record::default()
-            };
-            let bytes = serde_json::to_vec(&kept).map_err(|error| local("a record", error))?;
-            write_atomically(&directory.join(NETWORK_FILE), &bytes)?;
+        self.write(id, Some(record), &[]).await
+    }
+
+    /// Both in one call, each of which costs containerd a write to its disk.
+    pub(crate) async fn write(
+        &self,
+        id: &str,
+        record: Option<&Record>,
+        changes: &[(&str, Option<String>)],
+    ) -> Result<()> {
+        let mut paths: Vec<String> = changes.iter().map(|(key, _)| format!("labels.{key}")).collect();
+        let labels = changes.iter().filter_map(|(key, value)| Some(((*key).to_owned(), value.clone()?))).collect();
+        let mut container = Container { id: id.to_owned(), labels, ..Container::default() };
+        if let Some(record) = record {
+            self.keep_network_state(id, record)?;
+            container.extensions = [(EXTENSION.to_owned(), record.to_any())].into();
+            paths.push(format!("extensions.{EXTENSION}"));
         }
-        let extensions = [(EXTENSION.to_owned(), record.to_any())].into();
-        let container = Container { id: id.to_owned(), extensions, ..Container::default() };
-        self.update(container, vec![format!("extensions.{EXTENSION}")]).await
+        if paths.is_empty() { Ok(()) } else { self.update(container, paths).await }
+    }
+
+    fn keep_network_state(&self, id: &str, record: &Record) -> Result<()> {
+        let directory = self.state_directory(id);
+        if !directory.exists() {
+            return Ok(());
+        }
+        let kept = Record {
+            networks: record.networks.clone(),
+            attached: record.attached.clone(),
+            published: record.published.clone(),
+            ..Record::default()
+        };
+        let bytes = serde_json::to_vec(&kept).map_err(|error| local("a record", error))?;
+        write_atomically(&directory.join(NETWORK_FILE), &bytes)
     }
 
     /// What [`Core::set_record`] kept of a container whose record is gone.

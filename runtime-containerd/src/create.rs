@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use compose_planner::labels;
 use compose_planner::spec::{ContainerSpec, Namespace, NetworkMode};
@@ -59,28 +60,38 @@ impl Core {
         if !matches!(spec.userns_mode.as_str(), "" | "host") {
             return Err(RuntimeError::Invalid { message: format!("invalid userns_mode: `{}`", spec.userns_mode) });
         }
-        let found = self.find_image(spec.image_id.as_ref().map_or(spec.image.as_str(), |id| id.as_str())).await?;
-        let found = match found {
-            Some(found) => Some(found),
-            None => self.find_image(spec.image.as_str()).await?,
-        };
-        let Some((image, resolved)) = found else {
-            return Err(RuntimeError::NotFound { message: format!("no such image: {}", spec.image) });
-        };
-        // containerd knows identities alone: that names are unique is our business.
-        let names = self.lock_names().await?;
-        self.name_is_free(name).await?;
+        let (image, resolved) = self.image_to_run(spec).await?;
+        let creation = self.share_creation().await?;
         let id = random_hex(32)?;
-        let lease = self.client.lease().await?;
-        let created = self.create_under_lease(&lease.client, &id, spec, &image, &resolved).await;
+        let client = self.creation.lock().await.join(&self.client).await?;
+        let created = self.create_under_lease(&client, &id, spec, &image, &resolved).await;
         if created.is_err() {
+            // What was known of the image may be why.
+            self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).remove(&resolved.chain_id());
             self.remove_snapshot(&id).await;
             self.remove_directories(&id);
         }
-        lease.end().await;
-        drop(names);
+        let unused = self.creation.lock().await.leave();
+        if let Some(lease) = unused {
+            lease.end().await;
+        }
+        drop(creation);
         created?;
         Ok(Created { id: id.into(), warnings: Vec::new() })
+    }
+
+    /// The image that a container is made from: the one of the identity, whatever its name stands for now.
+    async fn image_to_run(&self, spec: &ContainerSpec) -> Result<(Image, Resolved)> {
+        let wanted = spec.image_id.as_ref().map(|id| id.as_str());
+        let named = self.find_image(spec.image.as_str()).await?;
+        if let Some(named) = named.as_ref().filter(|(_, resolved)| wanted.is_none_or(|wanted| wanted == resolved.id)) {
+            return Ok(named.clone());
+        }
+        let found = match wanted {
+            Some(wanted) => self.find_image(wanted).await?,
+            None => None,
+        };
+        found.or(named).ok_or_else(|| RuntimeError::NotFound { message: format!("no such image: {}", spec.image) })
     }
 
     pub(crate) async fn name_is_free(&self, name: &str) -> Result<()> {
@@ -101,17 +112,33 @@ impl Core {
         image: &Image,
         resolved: &Resolved,
     ) -> Result<()> {
-        unpack(client, &self.snapshotter, resolved).await?;
+        let layers = resolved.chain_id();
+        let known = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).contains(&layers);
+        if !known {
+            unpack(client, &self.snapshotter, resolved).await?;
+            self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(layers.clone());
+        }
         let defaults = resolved.defaults();
         let data = self.data_directory(id);
         private_directory(&data)?;
-        let request = client.request(PrepareSnapshotRequest {
-            snapshotter: self.snapshotter.clone(),
-            key: id.to_owned(),
-            parent: resolved.chain_id(),
-            labels: Default::default(),
-        });
-        let snapshot = client.call("Snapshots.Prepare", client.snapshots().prepare(request)).await?;
+        let prepare = || {
+            let (key, parent) = (id.to_owned(), layers.clone());
+            let snapshotter = self.snapshotter.clone();
+            let request = PrepareSnapshotRequest { snapshotter, key, parent, labels: Default::default() };
+            let mut snapshots = client.snapshots();
+            let request = client.request(request);
+            async move { client.call("Snapshots.Prepare", snapshots.prepare(request)).await }
+        };
+        let snapshot = match prepare().await {
+            // Somebody has removed the image since, and it was brought anew.
+            Err(error) if known && error.is_not_found() => {
+                unpack(client, &self.snapshotter, resolved).await?;
+                prepare().await?
+            }
+            prepared => prepared?,
+        };
+        let some = !spec.mounts.is_empty() || defaults.volumes.as_ref().is_some_and(|volumes| !volumes.is_empty());
+        let _volumes = if some { Some(self.lock_volumes().await?) } else { None };
         let mut prepared = self.prepare_mounts(client, id, spec, &defaults).await?;
         let ipc_of = self.prepare_ipc(&mut prepared, id, spec).await?;
         let pid_of = self.shared_with(&spec.pid).await?.map(|(other, _)| other.id);
@@ -147,15 +174,7 @@ impl Core {
         let defaults = resolved.defaults();
         let wanted_user =
             if spec.user.is_empty() { defaults.user.clone().unwrap_or_default() } else { spec.user.clone() };
-        let (volumes, user, groups) = (prepared.populate.clone(), wanted_user.clone(), spec.group_add.clone());
-        let user = self
-            .with_root(snapshot, Vec::new(), move |root| {
-                for (path, volume) in &volumes {
-                    populate(root, path, volume)?;
-                }
-                users::resolve(&user, &groups, &read_text(root, "/etc/passwd")?, &read_text(root, "/etc/group")?)
-            })
-            .await?;
+        let user = self.user_of(spec, &wanted_user, resolved, snapshot, prepared).await?;
 
         let hostname = match (&spec.network_mode, spec.hostname.as_str()) {
             (NetworkMode::Host, "") => rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -282,9 +301,40 @@ impl Core {
             extensions: [(EXTENSION.to_owned(), record.to_any())].into(),
             ..Container::default()
         };
+        // containerd knows identities alone: that names are unique is our business.
+        let _names = self.lock_names().await?;
+        self.name_is_free(spec.name.as_str()).await?;
         let request = client.request(CreateContainerRequest { container: Some(container) });
         client.call("Containers.Create", client.containers().create(request)).await?;
         Ok(())
+    }
+
+    /// Fills the volumes that are still empty, and looks up who the process runs as: in files of the image, which
+    /// are the same for all containers of it.
+    async fn user_of(
+        &self,
+        spec: &ContainerSpec,
+        wanted: &str,
+        resolved: &Resolved,
+        snapshot: Vec<Mount>,
+        prepared: &Prepared,
+    ) -> Result<users::User> {
+        let key = (resolved.chain_id(), wanted.to_owned(), spec.group_add.clone());
+        let known = self.users.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(known) = known.filter(|_| prepared.populate.is_empty()) {
+            return Ok(known);
+        }
+        let (volumes, user, groups) = (prepared.populate.clone(), wanted.to_owned(), spec.group_add.clone());
+        let found = self
+            .with_root(snapshot, Vec::new(), move |root| {
+                for (path, volume) in &volumes {
+                    populate(root, path, volume)?;
+                }
+                users::resolve(&user, &groups, &read_text(root, "/etc/passwd")?, &read_text(root, "/etc/group")?)
+            })
+            .await?;
+        self.users.lock().unwrap_or_else(PoisonError::into_inner).insert(key, found.clone());
+        Ok(found)
     }
 
     /// The network mode for the record and the namespace's path; `None`: the host's.

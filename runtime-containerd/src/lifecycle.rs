@@ -96,11 +96,7 @@ impl Core {
                 _ => drop(self.reap_locked(container, &mut record, Then::Stay).await?),
             }
         }
-        if by == By::Hand {
-            let changes = [(DESIRED, Some(STARTING.to_owned())), (RESTARTING, None), (RESTARTS, None), (BACKOFF, None)];
-            self.set_labels(id, &changes).await?;
-        }
-        let started = self.start_task(container, &mut record).await;
+        let started = self.start_task(container, &mut record, by).await;
         match &started {
             Ok(()) => self.note_start(id, &record).await?,
             Err(error) => {
@@ -138,7 +134,10 @@ impl Core {
         let short: String = text.chars().take(900).collect();
         let mut changes = vec![(EXIT_CODE, Some(code.to_string())), (ERROR, Some(short))];
         match by {
-            By::Hand => changes.push((DESIRED, Some(STOPPED.to_owned()))),
+            By::Hand => {
+                changes.extend(anew());
+                changes.push((DESIRED, Some(STOPPED.to_owned())));
+            }
             By::Policy => {
                 let waited = crate::policy::next_wait(backoff_of(container), Duration::ZERO);
                 changes.push((FINISHED, Some(time::text(time::now()))));
@@ -149,12 +148,14 @@ impl Core {
         self.set_labels(&container.id, &changes).await
     }
 
-    async fn start_task(&self, container: &Container, record: &mut Record) -> Result<()> {
+    async fn start_task(&self, container: &Container, record: &mut Record, by: By) -> Result<()> {
         let id = container.id.as_str();
         private_directory(&self.state_directory(id))?;
         self.ensure_host_mounts(id, &record.host_mounts).await?;
         self.restore_files(id, record)?;
         self.join_namespaces(container, record).await?;
+        let before = record.clone();
+        let mut attached = Ok(());
         match record.network_mode.as_str() {
             "host" => {}
             mode => match mode.strip_prefix("container:") {
@@ -168,20 +169,24 @@ impl Core {
                         self.note_joined(other)?;
                     }
                 }
-                None => {
-                    let before = record.clone();
-                    let attached = self.ensure_attached(id, record).await;
-                    if attached.is_err() || *record != before {
-                        self.set_record(id, record).await?;
-                    }
-                    attached?;
-                    // After a crash of the process its ports are still published.
-                    if record.published.is_empty() && !record.ports.is_empty() {
-                        self.publish(id, record).await?;
-                        self.set_record(id, record).await?;
-                    }
-                }
+                None => attached = self.ensure_attached(id, record).await,
             },
+        }
+        // One write for both: a kill before it leaves a container that nobody has started, with a
+        // namespace that the next start, or the removal, takes down.
+        let mut changes = Vec::new();
+        if by == By::Hand && attached.is_ok() {
+            changes.extend(anew());
+            changes.push((DESIRED, Some(STARTING.to_owned())));
+        }
+        let changed = attached.is_err() || *record != before;
+        self.write(id, changed.then_some(&*record), &changes).await?;
+        attached?;
+        // After a crash of the process its ports are still published.
+        let networked = !record.attached.is_empty();
+        if networked && record.published.is_empty() && !record.ports.is_empty() {
+            self.publish(id, record).await?;
+            self.set_record(id, record).await?;
         }
         let addresses: Vec<String> = record
             .networks
@@ -487,6 +492,11 @@ impl Core {
             }),
         }
     }
+}
+
+/// The restart policy begins anew.
+fn anew() -> [(&'static str, Option<String>); 3] {
+    [(RESTARTING, None), (RESTARTS, None), (BACKOFF, None)]
 }
 
 /// The published ports as nerdctl shows them.

@@ -38,8 +38,8 @@ impl Supervisor {
 
     async fn clean(&self, left: &[String]) -> Result<()> {
         for id in left {
-            // Directories are made before the record, under the lock of names.
-            let _names = self.core.lock_names().await?;
+            // Directories are made before the record, under this lock.
+            let _creation = self.core.lock_creation().await?;
             if self.core.get(id).await?.is_some() {
                 continue;
             }

@@ -256,6 +256,9 @@ impl Drop for Place {
     }
 }
 
+/// Lock files that are made once.
+const STAYING: [&str; 5] = ["names", "creation", "volumes", "cni.lock", "ports.lock"];
+
 fn files_below(directory: &Path, all: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -264,10 +267,7 @@ fn files_below(directory: &Path, all: &mut BTreeSet<String>) {
             if path.file_name().is_some_and(|name| name != "supervisor") {
                 files_below(&path, all);
             }
-        } else if path
-            .file_name()
-            .is_some_and(|name| !["names", "cni.lock", "ports.lock"].iter().any(|stays| name == *stays))
-        {
+        } else if path.file_name().is_some_and(|name| !STAYING.iter().any(|stays| name == *stays)) {
             all.insert(format!("file {}", path.display()));
         }
     }
