@@ -248,6 +248,16 @@ fn container_names(project: &Project) -> Vec<compose_model::names::ContainerName
         .collect()
 }
 
+impl Scene {
+    /// An error about a service, which also tells where the file has no such service.
+    pub(crate) fn with_unknown(&self, error: anyhow::Error, service: &str) -> anyhow::Error {
+        if self.from_files && check_services(&self.project, &[service.to_owned()]).is_err() {
+            return anyhow::anyhow!("{error}: no such service: {service}");
+        }
+        error
+    }
+}
+
 /// `no such service: x`.
 pub(crate) fn no_such_service(name: &str) -> anyhow::Error {
     CommandError { status: ExitStatus::FAILURE, message: format!("no such service: {name}") }.into()

@@ -156,6 +156,9 @@ fn output_of(line: &CommandLine, environment: &Environment) -> anyhow::Result<Ou
     {
         anyhow::bail!("Unable to parse logging level: {level}");
     }
+    if line.root.no_ansi {
+        eprintln!("option '--no-ansi' is DEPRECATED ! Please use '--ansi' instead.");
+    }
     Output::new(&OutputOptions {
         ansi,
         no_color: environment.get("NO_COLOR").is_some(),

@@ -6,7 +6,7 @@ use std::io::Read;
 use anyhow::Context as _;
 use compose_model::diagnostic::Diagnostics;
 use compose_model::files::{DiskFiles, MemoryFiles};
-use compose_model::load::{LoadError, LoadOptions, LoadedModel, load_model, load_with_remote};
+use compose_model::load::{LoadError, LoadOptions, Loaded, LoadedModel, load_model, load_with_remote};
 use compose_model::names::ServiceName;
 use compose_model::project::{Origins, Place, Service};
 use compose_model::source::SourceMap;
@@ -48,7 +48,13 @@ pub(crate) fn load(context: &Context<'_>, scope: Scope<'_>) -> anyhow::Result<Pr
             options.all_resources = true;
         }
     }
-    let mut project = load_with(context, &options)?;
+    let loaded = read(context, &options)?;
+    // What only a Swarm honours matters where something is made.
+    let all = !matches!(scope, Scope::Existing(_));
+    for warning in loaded.diagnostics.warnings().filter(|warning| all || warning.code != "swarm-only") {
+        context.output.warning(&warning.message);
+    }
+    let mut project = loaded.project;
     let followers = followers(&project);
     if !options.services.is_empty() && !followers.is_empty() {
         // Read again with them: what was not selected has not been resolved.
@@ -115,13 +121,13 @@ fn shorten_places(project: &mut Project, directory: &str) {
 
 /// Loads the project with options of the caller's. Warnings are printed.
 pub(crate) fn load_with(context: &Context<'_>, options: &LoadOptions) -> anyhow::Result<Project> {
-    match load_with_remote(options, &DiskFiles, &Remotes::new(context)) {
-        Ok(loaded) => {
-            print_warnings(context, &loaded.diagnostics);
-            Ok(loaded.project)
-        }
-        Err(error) => Err(refusal(context, &error)),
-    }
+    let loaded = read(context, options)?;
+    print_warnings(context, &loaded.diagnostics);
+    Ok(loaded.project)
+}
+
+fn read(context: &Context<'_>, options: &LoadOptions) -> anyhow::Result<Loaded> {
+    load_with_remote(options, &DiskFiles, &Remotes::new(context)).map_err(|error| refusal(context, &error))
 }
 
 /// Loads the merged model without decoding it. Warnings are printed.

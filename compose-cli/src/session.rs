@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::context::Scene;
 use crate::signals::Interrupts;
 use crate::terminal::{self, RawMode};
 
@@ -107,13 +108,18 @@ async fn feed(mut input: Writer) {
 
 /// The running container that a command on one service means: the replica that is asked for, else
 /// the lowest one; a one-off only where no replica runs.
-pub(crate) fn running<'a>(containers: &'a [Container], service: &str, index: i64) -> anyhow::Result<&'a Container> {
-    pick(containers, service, index, true)
+pub(crate) fn running<'a>(scene: &'a Scene, service: &str, index: i64) -> anyhow::Result<&'a Container> {
+    picked(scene, service, index, true)
 }
 
 /// As [`running`], whether it runs or not.
-pub(crate) fn any<'a>(containers: &'a [Container], service: &str, index: i64) -> anyhow::Result<&'a Container> {
-    pick(containers, service, index, false)
+pub(crate) fn any<'a>(scene: &'a Scene, service: &str, index: i64) -> anyhow::Result<&'a Container> {
+    picked(scene, service, index, false)
+}
+
+fn picked<'a>(scene: &'a Scene, service: &str, index: i64, running: bool) -> anyhow::Result<&'a Container> {
+    let found = pick(&scene.observed.containers, service, index, running);
+    found.map_err(|error| scene.with_unknown(error, service))
 }
 
 fn pick<'a>(containers: &'a [Container], service: &str, index: i64, running: bool) -> anyhow::Result<&'a Container> {
@@ -157,15 +163,15 @@ mod tests {
             container("2", Some(2), State::Running),
             container("1", Some(1), State::Exited),
         ];
-        let name = |index| match running(&all, "web", index) {
+        let name = |index| match pick(&all, "web", index, true) {
             Ok(container) => container.name.to_string(),
             Err(error) => error.to_string(),
         };
         assert_eq!(name(0), "2");
         assert_eq!(name(2), "2");
         assert_eq!(name(1), "service \"web\" is not running container #1");
-        assert_eq!(running(&all[..1], "web", 0).unwrap().name.as_str(), "run");
-        assert_eq!(running(&all[2..], "web", 0).unwrap_err().to_string(), "service \"web\" is not running");
-        assert_eq!(any(&all, "web", 0).unwrap().name.as_str(), "1");
+        assert_eq!(pick(&all[..1], "web", 0, true).unwrap().name.as_str(), "run");
+        assert_eq!(pick(&all[2..], "web", 0, true).unwrap_err().to_string(), "service \"web\" is not running");
+        assert_eq!(pick(&all, "web", 0, false).unwrap().name.as_str(), "1");
     }
 }

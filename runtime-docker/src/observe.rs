@@ -261,6 +261,7 @@ async fn containers(
         None => transport.unary(containers_of(&query.project)).await?.decode()?,
     };
     let mut containers: Vec<Container> = list.into_iter().map(container).collect();
+    containers.retain(|container| container.project.is_some());
     let known: BTreeSet<&ContainerName> = containers.iter().map(|container| &container.name).collect();
     let missing: Vec<String> = query
         .container_names
@@ -443,7 +444,11 @@ fn container(summary: ContainerSummary) -> Container {
     Container {
         id: ContainerId::new(summary.id),
         name: ContainerName::new(name.map(|name| own(name)).unwrap_or_default()),
-        project: labels.get(labels::PROJECT).map(ProjectName::new),
+        // What carries the project's name without a hash was not made for it by any Compose.
+        project: labels
+            .get(labels::PROJECT)
+            .filter(|_| labels.contains_key(labels::CONFIG_HASH) || labels.contains_key(labels::HOOK))
+            .map(ProjectName::new),
         service: ServiceName::new(label(labels::SERVICE)),
         number: labels.get(labels::CONTAINER_NUMBER).and_then(|number| number.parse().ok()),
         one_off: label(labels::ONEOFF).eq_ignore_ascii_case("true"),

@@ -186,9 +186,7 @@ impl Dialled {
         });
         Ok(Self { _child: child, input: Some(input), output, complaint: Some(complaint) })
     }
-}
 
-impl Dialled {
     /// What the program has said instead of an answer, once it has ended; ready with `None` where it answered.
     fn poll_complaint(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Error>> {
         let Some(complaint) = self.complaint.as_mut() else { return Poll::Ready(None) };
@@ -278,6 +276,7 @@ mod tests {
         assert!(of("npipe:////./pipe/x").contains("scheme must be"));
         assert!(of("tcp://h:x").contains("port is no number"));
     }
+
     #[tokio::test]
     async fn a_program_that_ends_before_it_is_asked_says_why() {
         let script = ["-c", "exec 0<&-; echo 'Host key verification failed.' >&2; exit 255"].map(str::to_owned);

@@ -51,6 +51,8 @@ struct Metadata {
     up: VerbMetadata,
     #[serde(default)]
     down: VerbMetadata,
+    /// Absent where the program cannot stop what it provides.
+    stop: Option<VerbMetadata>,
 }
 
 #[derive(Default, Deserialize)]
@@ -81,8 +83,12 @@ async fn talk(
     }
     let program = find(context, kind);
     let metadata = metadata(context, &program).await;
+    if verb == "stop" && metadata.as_ref().is_none_or(|metadata| metadata.stop.is_none()) {
+        return Ok(Vec::new());
+    }
     let parameters = metadata.map(|metadata| match verb {
         "up" => metadata.up.parameters,
+        "stop" => metadata.stop.unwrap_or_default().parameters,
         _ => metadata.down.parameters,
     });
     // One that declares none is asked as one that says nothing.

@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use compose_runtime::port::AttachOptions;
 
-use crate::context::{Context, Wanted, check_services};
+use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
 use crate::session::{self, Ended, Wiring};
 use crate::signals::Interrupts;
@@ -35,10 +35,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     crate::flags::between(&arguments.words, 1, 1)?;
     let Some(service) = arguments.words.first() else { return Ok(ExitStatus::FAILURE) };
     let scene = context.scene(&[], Wanted::CONTAINERS).await?;
-    if scene.from_files {
-        check_services(&scene.project, std::slice::from_ref(service))?;
-    }
-    let container = session::running(&scene.observed.containers, service, arguments.index)?;
+    let container = session::running(&scene, service, arguments.index)?;
     let id = container.id.as_str();
     let tty = scene.runtime.containers().inspect(id).await?.detail.tty;
     let stdin = !arguments.no_stdin;

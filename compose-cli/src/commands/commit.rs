@@ -3,7 +3,7 @@
 use clap::Args;
 use compose_runtime::port::CommitOptions;
 
-use crate::context::{Context, Wanted, check_services};
+use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
 use crate::session;
 
@@ -40,10 +40,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     crate::flags::between(&arguments.words, 1, 2)?;
     let Some(service) = arguments.words.first() else { return Ok(ExitStatus::FAILURE) };
     let scene = context.scene(&[], Wanted::CONTAINERS).await?;
-    if scene.from_files {
-        check_services(&scene.project, std::slice::from_ref(service))?;
-    }
-    let container = session::any(&scene.observed.containers, service, arguments.index)?;
+    let container = session::any(&scene, service, arguments.index)?;
     context.output.message(format!(" {} Committing \n", container.name));
     if context.options.dry_run {
         return Ok(ExitStatus::SUCCESS);

@@ -5,7 +5,7 @@ use clap::Args;
 use compose_planner::observed::Container;
 use compose_runtime::port::Reader;
 
-use crate::context::{Context, Wanted, check_services};
+use crate::context::{Context, Wanted};
 use crate::copying::{CopyOptions, from_container, into_container};
 use crate::invocation::ExitStatus;
 use crate::words::absolute;
@@ -66,9 +66,6 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         (Side::Service(service, _), _) | (_, Side::Service(service, _)) => (*service).to_owned(),
     };
     let scene = context.scene(&[], Wanted::CONTAINERS).await?;
-    if scene.from_files {
-        check_services(&scene.project, std::slice::from_ref(&service))?;
-    }
     let mut containers: Vec<&Container> = scene
         .observed
         .containers
@@ -83,7 +80,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         bail!("service {service:?} is not running container #{}", arguments.index);
     }
     if containers.is_empty() {
-        bail!("no container found for service {service:?}");
+        return Err(scene.with_unknown(anyhow::anyhow!("no container found for service {service:?}"), &service));
     }
     let runtime = scene.runtime.as_ref();
     let here = &context.environment.current_directory;

@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use compose_runtime::port::ExecOptions;
 
-use crate::context::{Context, Wanted, check_services};
+use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
 use crate::session::{self, Ended, Wiring};
 use crate::signals::Interrupts;
@@ -53,10 +53,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     crate::flags::at_least(&arguments.words, 2)?;
     let Some((service, command)) = arguments.words.split_first() else { return Ok(ExitStatus::FAILURE) };
     let scene = context.scene(&[], Wanted::CONTAINERS).await?;
-    if scene.from_files {
-        check_services(&scene.project, std::slice::from_ref(service))?;
-    }
-    let container = session::running(&scene.observed.containers, service, arguments.index)?;
+    let container = session::running(&scene, service, arguments.index)?;
     let tty = !arguments.detach && !arguments.no_tty && (arguments.tty || context.output.stdout_is_terminal());
     let stdin = arguments.interactive && !arguments.detach;
     if tty && stdin && !context.output.can_ask() {

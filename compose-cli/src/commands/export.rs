@@ -8,7 +8,7 @@ use clap::Args;
 use compose_runtime::port::Reader;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::context::{Context, Wanted, check_services};
+use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
 use crate::session;
 use crate::signals::Interrupts;
@@ -33,10 +33,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     crate::flags::between(&arguments.words, 1, 1)?;
     let Some(service) = arguments.words.first() else { return Ok(ExitStatus::FAILURE) };
     let scene = context.scene(&[], Wanted::CONTAINERS).await?;
-    if scene.from_files {
-        check_services(&scene.project, std::slice::from_ref(service))?;
-    }
-    let container = session::any(&scene.observed.containers, service, arguments.index)?;
+    let container = session::any(&scene, service, arguments.index)?;
     if arguments.output.is_none() && context.output.stdout_is_terminal() {
         bail!("output option is required when exporting to terminal: use -o FILE");
     }

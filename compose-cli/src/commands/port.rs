@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use compose_planner::observed::PublishedPort;
 
-use crate::context::{Context, Wanted, check_services};
+use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
 use crate::session;
 
@@ -36,10 +36,7 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         None => None,
     };
     let scene = context.scene(&[], Wanted::CONTAINERS).await?;
-    if scene.from_files {
-        check_services(&scene.project, std::slice::from_ref(service))?;
-    }
-    let container = session::running(&scene.observed.containers, service, arguments.index)?;
+    let container = session::running(&scene, service, arguments.index)?;
     let protocol = arguments.protocol.to_ascii_lowercase();
     let mut ports: Vec<&PublishedPort> = container.ports.iter().collect();
     // Addresses of the fourth version first.

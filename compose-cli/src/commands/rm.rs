@@ -57,9 +57,9 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         context.output.message("No stopped containers\n");
         return Ok(ExitStatus::SUCCESS);
     }
-    if !going.is_empty() && !context.options.dry_run {
+    if !going.is_empty() {
         context.output.line(format!("Going to remove {}", going.join(", ")))?;
-        if !arguments.force && !ask(context, "Are you sure?")? {
+        if !context.options.dry_run && !arguments.force && !ask(context, "Are you sure?")? {
             return Ok(ExitStatus::SUCCESS);
         }
     }

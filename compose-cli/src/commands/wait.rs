@@ -1,6 +1,5 @@
 //! `wait`: wait for containers to end.
 
-use anyhow::bail;
 use clap::Args;
 use compose_planner::Intent;
 use compose_planner::intent::Down;
@@ -8,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::change::{Manner, Nobody, carry_out};
-use crate::context::{Context, Wanted, check_services};
+use crate::context::{Context, Wanted};
 use crate::invocation::ExitStatus;
 use crate::signals::Interrupts;
 
@@ -29,9 +28,6 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
     crate::flags::at_least(&arguments.services, 1)?;
     let mut interrupts = Interrupts::listen()?;
     let mut scene = context.scene(&arguments.services, Wanted { networks: true, ..Wanted::CONTAINERS }).await?;
-    if scene.from_files {
-        check_services(&scene.project, &arguments.services)?;
-    }
     let ids: Vec<_> = scene
         .observed
         .containers
@@ -42,7 +38,8 @@ pub(crate) async fn run(context: &Context<'_>, arguments: &Arguments) -> anyhow:
         .map(|container| container.id.clone())
         .collect();
     if ids.is_empty() {
-        bail!("no containers for project {:?}", scene.project.name.as_str());
+        let error = anyhow::anyhow!("no containers for project {:?}", scene.project.name.as_str());
+        return Err(arguments.services.iter().fold(error, |error, service| scene.with_unknown(error, service)));
     }
     let runtime = std::sync::Arc::clone(&scene.runtime);
     let mut waits: FuturesUnordered<_> = ids

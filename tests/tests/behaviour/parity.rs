@@ -21,6 +21,8 @@ crate::cases! { Any:
     two_ups_at_once_wait_for_each_other,
     labels_of_host_directories_reach_the_engine,
     a_dry_run_in_front_ends_where_attaching_would_begin,
+    commands_on_one_container_say_what_is_missing,
+    what_only_a_swarm_honours_is_told_where_something_is_made,
 }
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -320,5 +322,36 @@ fn a_dry_run_in_front_ends_where_attaching_would_begin(engine: &Engine) -> CaseR
     ensure!(run.stderr.contains("web-1 Created") && !run.stderr.contains("Start"), "the steps: {run}");
     project.compose(&["up", "-d", "--dry-run"])?.ok()?.says("web-1 Started")?;
     ensure_eq!(project.states()?, Vec::new(), "containers");
+    Ok(())
+}
+
+fn commands_on_one_container_say_what_is_missing(engine: &Engine) -> CaseResult {
+    let project = Project::with(engine, "services:\n  web: {image: busybox, command: sleep 1000}\n")?;
+    for words in
+        [&["exec", "nobody", "true"][..], &["export", "nobody"], &["attach", "nobody"], &["port", "nobody", "80"]]
+    {
+        project.compose(words)?.exits(1)?.says("service \"nobody\" is not running: no such service: nobody")?;
+    }
+    for words in [&["exec", "web", "true"][..], &["attach", "web"], &["port", "web", "80"]] {
+        let run = project.compose(words)?.exits(1)?.says("service \"web\" is not running")?;
+        ensure!(!run.stderr.contains("no such service"), "the file has it: {run}");
+    }
+    project.compose(&["cp", "nobody:/x", "."])?.exits(1)?.says("no container found for service \"nobody\"")?;
+    project.compose(&["wait", "nobody"])?.exits(1)?.says("no containers for project")?;
+    Ok(())
+}
+
+fn what_only_a_swarm_honours_is_told_where_something_is_made(engine: &Engine) -> CaseResult {
+    let project = Project::with(
+        engine,
+        "services:\n  web: {image: busybox, command: 'true', deploy: {endpoint_mode: vip, labels: {a: b}}}\n",
+    )?;
+    for words in [&["config", "-q"][..], &["up", "-d"]] {
+        project.compose(words)?.ok()?.says("deploy.endpoint_mode only applies to Swarm")?;
+    }
+    for words in [&["ps"][..], &["logs"], &["stop"], &["down"]] {
+        let run = project.compose(words)?.ok()?;
+        ensure!(!run.stderr.contains("Swarm"), "only what makes something tells: {run}");
+    }
     Ok(())
 }

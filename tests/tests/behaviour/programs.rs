@@ -125,7 +125,7 @@ services:
 ";
 
 const PROVIDER: &str = r#"#!/bin/sh
-[ "$2" != metadata ] || { echo '{"up":{"parameters":[{"name":"size","required":true}]}}'; exit; }
+[ "$2" != metadata ] || { cat "$(dirname "$0")/metadata"; exit; }
 echo "$@" >> "$(dirname "$0")/asked"
 echo '{"type":"info","message":"working"}'
 case "$*" in *" up "*)
@@ -136,9 +136,21 @@ esac
 
 fn a_provider_is_asked_up_and_down_and_tells_its_dependents(engine: &Engine) -> CaseResult {
     let project = with_plugin(engine, PROVIDED, "docker-cloud", PROVIDER)?;
+    let parameters = r#"{"parameters":[{"name":"size","required":true}]}"#;
+    let metadata = |verbs: &str| project.write("client/cli-plugins/metadata", verbs);
+    metadata(&format!(r#"{{"up":{parameters}}}"#))?;
     project.compose(&["up", "-d"])?.ok()?;
     ensure_eq!(asked(&project), format!("compose --project-name={} up --size=big cloud\n", project.name), "by `up`");
     ensure_eq!(variables(&project, "web")?, ["CLOUD_URL=https://cloud.local", "RAW=yes"], "variables of `web`");
+    project.compose(&["stop"])?.ok()?;
+    ensure_eq!(asked(&project), "", "by `stop` of a program that does not know it");
+    metadata(&format!(r#"{{"up":{parameters},"stop":{parameters}}}"#))?;
+    project.compose(&["stop"])?.ok()?;
+    ensure_eq!(
+        asked(&project),
+        format!("compose --project-name={} stop --size=big cloud\n", project.name),
+        "by `stop`"
+    );
     project.compose(&["down"])?.ok()?;
     let said = asked(&project);
     ensure!(said.starts_with(&format!("compose --project-name={} down", project.name)), "by `down`: {said}");

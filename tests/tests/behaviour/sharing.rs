@@ -17,7 +17,9 @@ crate::cases! { Any:
     one_service_is_taken_down_alone,
     external_volumes_stay,
     projects_do_not_touch_each_other,
-    a_network_with_a_foreign_container_stays,
+    a_network_with_a_foreign_container_stays;
+    (Docker("on containerd nerdctl's containers have the project's label and no hash, and belong to it")):
+        a_container_that_only_has_the_projects_label_is_none_of_it,
 }
 
 /// Removes what a case made by hand.
@@ -214,4 +216,23 @@ fn projects_do_not_touch_each_other(engine: &Engine) -> CaseResult {
     let after: Vec<String> = one.containers()?.into_iter().map(|container| container.id).collect();
     ensure_eq!(after, before, "the other project's containers");
     Ok(())
+}
+
+/// Whoever labels a container with the project's name, without a hash of a definition, is no Compose.
+fn a_container_that_only_has_the_projects_label_is_none_of_it(engine: &Engine) -> CaseResult {
+    let project = Project::with(engine, TWO)?;
+    let guest = format!("{}-guest", project.name);
+    let mut by_hand = ByHand(engine, Vec::new());
+    by_hand.afterwards(&["rm", "-f", &guest]);
+    let labels =
+        [format!("com.docker.compose.project={}", project.name), "com.docker.compose.service=elsewhere".to_owned()];
+    engine.docker(&["create", "--name", &guest, "--label", &labels[0], "--label", &labels[1], "busybox", "true"])?;
+    let run = project.compose(&["up", "-d"])?.ok()?;
+    ensure!(!run.stderr.contains("orphan"), "no orphan: {run}");
+    let run = project.compose(&["ps", "-a", "--format", "{{.Name}}"])?.ok()?;
+    ensure!(!run.stdout.contains(&guest), "not listed: {run}");
+    project.compose(&["up", "-d", "--remove-orphans"])?.ok()?;
+    project.compose(&["down", "--remove-orphans"])?.ok()?;
+    project.compose(&["-p", &project.name, "down"])?.ok()?;
+    engine.docker(&["inspect", "-f", "{{.Id}}", &guest]).map(drop)
 }
