@@ -156,15 +156,16 @@ fn output_of(line: &CommandLine, environment: &Environment) -> anyhow::Result<Ou
     {
         anyhow::bail!("Unable to parse logging level: {level}");
     }
-    if line.root.no_ansi {
-        eprintln!("option '--no-ansi' is DEPRECATED ! Please use '--ansi' instead.");
-    }
-    Output::new(&OutputOptions {
+    let output = Output::new(&OutputOptions {
         ansi,
         no_color: environment.get("NO_COLOR").is_some(),
         progress: or(&line.root.progress, "COMPOSE_PROGRESS"),
         debug: line.root.debug || line.root.verbose || line.root.log_level.as_deref() == Some("debug"),
-    })
+    })?;
+    if line.root.no_ansi {
+        output.message("option '--no-ansi' is DEPRECATED ! Please use '--ansi' instead.\n");
+    }
+    Ok(output)
 }
 
 /// The exit code of a result; an error is printed.

@@ -17,7 +17,10 @@ use crate::world::{World, existing, label_of, short_id};
 
 pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, down: &Down) -> Result<(), PlanError> {
     select::known(world.project, &down.services)?;
-    let scope = select::in_order(world.project, &down.services, false)?;
+    // So the reference does where it has only labels to go by.
+    let dependents = world.project.files.is_empty();
+    let services = if dependents { with_dependents(world, &down.services) } else { down.services.clone() };
+    let scope = select::in_order(world.project, &services, false)?;
     let because = Reason::Requested { by: "down".to_owned() };
     let mut removals: BTreeMap<ServiceName, Vec<OpId>> = BTreeMap::new();
     let mut gone: BTreeSet<String> = BTreeSet::new();
@@ -77,6 +80,23 @@ pub(crate) fn plan(world: &World<'_>, draft: &mut Draft, down: &Down) -> Result<
         draft.warn(format!("Warning: No resource found to remove for project {:?}.", world.project.name.as_str()));
     }
     Ok(())
+}
+
+/// The services and all that depend on them: they would be left without what they need.
+fn with_dependents(world: &World<'_>, services: &[ServiceName]) -> Vec<ServiceName> {
+    let dependents = select::dependents(world.project);
+    let mut all: Vec<ServiceName> = services.to_vec();
+    let mut seen: BTreeSet<ServiceName> = services.iter().cloned().collect();
+    let mut next = 0;
+    while let Some(name) = all.get(next).cloned() {
+        next += 1;
+        for (dependent, _) in dependents.get(&name).into_iter().flatten() {
+            if seen.insert(dependent.clone()) {
+                all.push(dependent.clone());
+            }
+        }
+    }
+    all
 }
 
 /// A label that no step has yet.

@@ -13,6 +13,10 @@ use crate::world::{World, existing, label_of, short_id};
 
 pub(crate) fn kill(world: &World<'_>, draft: &mut Draft, kill: &Kill) -> Result<(), PlanError> {
     let mut containers = running(world, &kill.services)?;
+    // A signal is for all that a service runs, where `stop` and the like mean its replicas.
+    let scope = select::in_order(world.project, &kill.services, false)?;
+    let of_scope = |container: &&Container| container.state.is_up() && scope.contains(&container.service);
+    containers.extend(world.one_offs.iter().copied().filter(of_scope));
     if kill.remove_orphans {
         containers.extend(world.orphans().into_iter().filter(|container| container.state.is_up()));
     }

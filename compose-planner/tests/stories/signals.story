@@ -15,4 +15,11 @@ services:
 > start
 > up nosuch
 > pause
+> unpause
+! one-off shop-web-run-1 web running
+! one-off shop-web-run-2 web exited
+> kill db
+> kill web
+> up
+> down db
 state

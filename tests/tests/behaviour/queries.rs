@@ -14,6 +14,7 @@ crate::cases! { Any:
     volumes_are_listed,
     version_is_text_and_data,
     kill_sends_the_signal,
+    kill_reaches_one_offs_too,
     stop_uses_the_stop_signal,
     pausing_twice_is_an_error,
     scaling_down_removes_stale_replicas_first,
@@ -121,6 +122,24 @@ fn kill_sends_the_signal(engine: &Engine) -> CaseResult {
         let code = one.inspect["State"]["ExitCode"].as_i64().unwrap_or(-1);
         if one.state == "exited" && code == 42 { Ok(()) } else { Err(format!("{} with {code}", one.state)) }
     })
+}
+
+fn kill_reaches_one_offs_too(engine: &Engine) -> CaseResult {
+    let project = Project::with(
+        engine,
+        "services:\n  one: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}\n  two: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}\n",
+    )?;
+    for service in ["one", "two"] {
+        project.compose(&["run", "-d", service])?.ok()?;
+    }
+    let running = |service: &str| -> Result<usize, String> {
+        Ok(project.service(service)?.iter().filter(|container| container.state == "running").count())
+    };
+    project.compose(&["stop"])?.ok()?;
+    ensure_eq!((running("one")?, running("two")?), (1, 1), "`stop` is about replicas");
+    project.compose(&["kill", "one"])?.ok()?;
+    ensure_eq!((running("one")?, running("two")?), (0, 1), "after `kill one`");
+    Ok(())
 }
 
 fn stop_uses_the_stop_signal(engine: &Engine) -> CaseResult {

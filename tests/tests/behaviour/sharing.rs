@@ -186,6 +186,12 @@ fn one_service_is_taken_down_alone(engine: &Engine) -> CaseResult {
     project.compose(&["down", "web"])?.ok()?;
     ensure_eq!(project.states()?, vec![("db-1".to_owned(), "running".to_owned())], "containers");
     ensure_eq!(engine.networks(&project.name)?, [format!("{}_default", project.name)], "networks");
+    project.compose(&["up", "-d"])?.ok()?;
+    project.compose(&["down", "db"])?.ok()?;
+    ensure_eq!(project.states()?, vec![("web-1".to_owned(), "running".to_owned())], "containers");
+    project.compose(&["up", "-d"])?.ok()?;
+    project.compose(&["-p", &project.name, "down", "db"])?.ok()?;
+    ensure_eq!(project.states()?, vec![], "without the file what depends on it goes with it");
     Ok(())
 }
 
