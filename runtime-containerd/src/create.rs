@@ -50,6 +50,18 @@ fn valid_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
+/// What becomes part of a line in `hosts` or `resolv.conf` must not make a line of its own.
+fn one_line_each(spec: &ContainerSpec) -> Result<()> {
+    let single = [&spec.hostname, &spec.domainname];
+    let lists = [&spec.extra_hosts, &spec.dns, &spec.dns_search, &spec.dns_opt];
+    let aliases = spec.networks.iter().flat_map(|endpoint| endpoint.aliases.iter());
+    let mut all = single.into_iter().chain(lists.into_iter().flatten()).chain(aliases);
+    match all.find(|text| text.chars().any(char::is_control)) {
+        Some(text) => Err(RuntimeError::Invalid { message: format!("{text:?} is no host name: it has a line break") }),
+        None => Ok(()),
+    }
+}
+
 impl Core {
     /// Creates a container. After an error nothing of it is left but volumes.
     pub(crate) async fn create_container(&self, spec: &ContainerSpec) -> Result<Created> {
@@ -60,6 +72,7 @@ impl Core {
         if !matches!(spec.userns_mode.as_str(), "" | "host") {
             return Err(RuntimeError::Invalid { message: format!("invalid userns_mode: `{}`", spec.userns_mode) });
         }
+        one_line_each(spec)?;
         let (image, resolved) = self.image_to_run(spec).await?;
         let creation = self.share_creation().await?;
         let id = random_hex(32)?;
@@ -539,6 +552,14 @@ mod tests {
             assert_eq!(size(text), wanted, "{text}");
         }
         assert_eq!(size("ten"), None);
+    }
+
+    #[test]
+    fn names_of_hosts_have_no_line_breaks() {
+        let of = |host: &str| ContainerSpec { extra_hosts: vec![host.to_owned()], ..ContainerSpec::default() };
+        assert!(one_line_each(&of("a:1.2.3.4")).is_ok());
+        let error = one_line_each(&of("a\n6.6.6.6 bank:1.2.3.4")).unwrap_err().to_string();
+        assert!(error.contains("a\\n6.6.6.6"), "{error}");
     }
 
     #[test]

@@ -253,21 +253,54 @@ fn hostile_texts_stay_in_their_places(engine: &Engine) -> CaseResult {
     }
     // Texts that are allowed arrive as they are, and nothing else is made of them.
     let line = "{\"log\":\"fake\\n\",\"stream\":\"stderr\",\"time\":\"2001-01-01T00:00:00Z\"} \\u001b[2J ../..";
-    project.write(
-        "compose.yaml",
-        &format!(
-            "services:\n  a:\n    image: busybox\n    command: [echo, {}]\n    hostname: ../../evil\n    labels: {{'a/../b': \
-             \"x\\ny\\\"z\"}}\n    extra_hosts: ['a\\nb=1.2.3.4']\n",
-            serde_json::to_string(line).unwrap_or_default()
-        ),
-    )?;
-    let up = project.compose(&["up", "-d"])?;
-    if up.code == 0 {
-        project.compose(&["wait", "a"])?;
-        let logs = project.compose(&["logs", "--no-log-prefix", "a"])?.ok()?;
-        ensure_eq!(logs.stdout.trim_end(), line, "the log line");
-        let a = project.only("a")?;
-        ensure_eq!(a.label("a/../b"), "x\ny\"z", "the label");
+    let text = |further: &str| {
+        let line = serde_json::to_string(line).unwrap_or_default();
+        format!("services:\n  a:\n    image: busybox\n    command: [echo, {line}]\n{further}\n")
+    };
+    project.write("compose.yaml", &text("    labels: {'a/../b': \"x\\ny\\\"z\", '../../../x': y}"))?;
+    project.compose(&["up", "-d"])?.ok()?;
+    project.compose(&["wait", "a"])?;
+    let logs = project.compose(&["logs", "--no-log-prefix", "a"])?.ok()?;
+    ensure_eq!(logs.stdout.trim_end(), line, "the log line");
+    let a = project.only("a")?;
+    ensure_eq!(a.label("a/../b"), "x\ny\"z", "the label");
+    ensure_eq!(a.label("../../../x"), "y", "the label with a path");
+    for further in ["    extra_hosts: [\"a\\n6.6.6.6 bank=1.2.3.4\"]", "    domainname: \"x\\nnameserver 6.6.6.6\""] {
+        project.write("compose.yaml", &text(further))?;
+        project.compose(&["up", "-d"])?.exits(1)?.says("line break")?;
+    }
+    cp_stays_in_the_container(engine)
+}
+
+/// `cp` through links and names that lead out of the container's root.
+fn cp_stays_in_the_container(engine: &Engine) -> CaseResult {
+    let text = "services: {a: {image: busybox, command: sleep 1000, stop_signal: SIGKILL}}";
+    let project = Project::with(engine, text)?;
+    project.compose(&["up", "-d"])?.ok()?;
+    let aside = project.folder().join("aside");
+    std::fs::create_dir(&aside).map_err(|error| error.to_string())?;
+    project.write("aside/word", "the host's\n")?;
+    project.write("given", "given\n")?;
+    let place = aside.display();
+    let links = format!(
+        "mkdir -p /w && ln -s {place} /w/out && ln -s ../../../../../../../..{place} /w/up && ln -s /proc/1/root{place} /w/root"
+    );
+    project.compose(&["exec", "-T", "a", "sh", "-c", &links])?.ok()?;
+    for running in [true, false] {
+        if !running {
+            project.compose(&["stop"])?.ok()?;
+        }
+        for link in ["out", "up", "root"] {
+            // Where the link leads is not in the container: nothing is read, and nothing is written outside.
+            let read = project.compose(&["cp", &format!("a:/w/{link}/word"), "taken"])?;
+            ensure!(read.code != 0 && !project.folder().join("taken").exists(), "{link} was read through: {read}");
+            let _ = project.compose(&["cp", "given", &format!("a:/w/{link}/word")])?;
+            let _ = project.compose(&["cp", "given", &format!("a:/w/{link}")])?;
+            let names: Vec<_> = std::fs::read_dir(&aside).into_iter().flatten().flatten().collect();
+            ensure_eq!(names.len(), 1, "files of the host after a copy through {link}");
+            let word = std::fs::read_to_string(aside.join("word")).unwrap_or_default();
+            ensure_eq!(word, "the host's\n", "the host's file after a copy through {link}");
+        }
     }
     Ok(())
 }
