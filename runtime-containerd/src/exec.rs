@@ -23,9 +23,9 @@ use tokio::sync::watch;
 use crate::client::{LONG, local, random_hex};
 use crate::core::{Core, name_of, private_directory};
 use crate::detach::Lookout;
-use crate::lifecycle::start_failure_code;
 use crate::record::LOST;
 use crate::rootfs::{make_fifo, read_text};
+use crate::starting::start_failure_code;
 use crate::users;
 
 /// How long containerd may be away before an exec's end is given up.

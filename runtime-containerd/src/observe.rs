@@ -49,7 +49,7 @@ fn is_started_again(container: &Container, record: &Record, task: Option<&Proces
         return false;
     }
     let code = exit_code_of(container, task).unwrap_or(LOST);
-    crate::lifecycle::restart_after(container, record, code, &finished_of(container, task)).is_some()
+    crate::ending::restart_after(container, record, code, &finished_of(container, task)).is_some()
 }
 
 /// Whether a container has run, has no task any more, and its end is not in what was read of it. Whoever takes a

@@ -10,7 +10,8 @@ use tokio::task::AbortHandle;
 
 use super::Supervisor;
 use crate::client::optional;
-use crate::lifecycle::{By, Then, backoff_of};
+use crate::ending::backoff_of;
+use crate::lifecycle::{By, Then};
 use crate::record::{
     DESIRED, EXIT_CODE, FINISHED, LOST, RESTARTING, RUNNING, Record, STARTED, STARTING, STOPPING, label,
 };
