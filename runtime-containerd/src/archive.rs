@@ -17,8 +17,9 @@ use serde::Deserialize;
 use crate::client::{Client, local};
 use crate::content::{self, Source, digest_of, digest_of_part};
 use crate::core::Core;
-use crate::image::{Manifest, Pointer, host_platform, resolve, unpack};
+use crate::image::{Manifest, Pointer, host_platform, resolve};
 use crate::reference;
+use crate::unpacking::unpack;
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";

@@ -15,9 +15,10 @@ use crate::archive::MANIFEST;
 use crate::client::{Client, LONG, local, random_hex};
 use crate::content::{self, Source, digest_of};
 use crate::core::Core;
-use crate::image::{Pointer, unpack};
+use crate::image::Pointer;
 use crate::record::{NERDCTL, Record, STATE};
 use crate::reference;
+use crate::unpacking::unpack;
 
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 

@@ -17,12 +17,13 @@ use prost::Message;
 
 use crate::client::{Client, existed, local, random_hex, unsupported};
 use crate::core::{Core, private_directory};
-use crate::image::{Resolved, unpack};
+use crate::image::Resolved;
 use crate::logger::{LogSettings, OPTIONS_FILE};
 use crate::mounts::Prepared;
 use crate::oci::{self, Device, Host, Input};
 use crate::record::{DESIRED, EXTENSION, NAME, Record, label};
 use crate::rootfs::{populate, read_text};
+use crate::unpacking::unpack;
 use crate::users;
 
 /// Options of the shim for runc; the client library lacks the type.

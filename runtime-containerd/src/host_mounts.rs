@@ -72,7 +72,7 @@ impl Core {
         let Some((_, resolved)) = self.find_image(image).await? else {
             return Err(RuntimeError::NotFound { message: format!("no such image: {image}") });
         };
-        crate::image::unpack(client, &self.snapshotter, &resolved).await?;
+        crate::unpacking::unpack(client, &self.snapshotter, &resolved).await?;
         let name = format!("image-{}", prepared.host_mounts.len());
         let key = format!("{id}-{name}");
         let request = client.request(ViewSnapshotRequest {

@@ -48,6 +48,7 @@ mod pull;
 mod push;
 mod record;
 mod reference;
+mod resources;
 mod rootfs;
 mod seccomp;
 mod security;
@@ -58,6 +59,7 @@ mod streams;
 mod subnet;
 mod supervisor;
 mod time;
+mod unpacking;
 mod users;
 mod volumes;
 

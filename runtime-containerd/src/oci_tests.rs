@@ -82,7 +82,7 @@ fn limits_become_resources() {
     spec.resources.nano_cpus = 1_500_000_000;
     spec.resources.mem_limit = ByteSize(1000);
     spec.resources.pids_limit = -1;
-    spec.ulimits.insert("nofile".to_owned(), Ulimit::Pair { soft: 10, hard: -1 });
+    spec.ulimits.insert("nofile".to_owned(), compose_model::project::Ulimit::Pair { soft: 10, hard: -1 });
     let value = built(&spec, &ImageDefaults::default(), &User::default()).unwrap();
     let resources = &value["linux"]["resources"];
     assert_eq!(resources["cpu"], json!({ "period": 100_000, "quota": 150_000 }));

@@ -17,7 +17,8 @@ use crate::client::{Client, ENGINE};
 use crate::content::{self, Source};
 use crate::core::Core;
 use crate::download::download;
-use crate::image::{chain_ids, resolve_exactly, unpack};
+use crate::image::{chain_ids, resolve_exactly};
+use crate::unpacking::unpack;
 
 /// Layers that are under way at the same time, as dockerd.
 const LAYERS: usize = 3;
@@ -161,7 +162,7 @@ impl Core {
     /// How many layers from the bottom are snapshots already.
     async fn unpacked_depth(&self, client: &Client, chain: &[String]) -> Result<usize> {
         for (index, name) in chain.iter().enumerate().rev() {
-            if crate::image::snapshot_exists(client, &self.snapshotter, name).await? {
+            if crate::unpacking::snapshot_exists(client, &self.snapshotter, name).await? {
                 return Ok(index + 1);
             }
         }
