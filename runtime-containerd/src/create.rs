@@ -1,27 +1,26 @@
-//! Creating a container: snapshot, mounts, users, specification, record; and removing it.
+//! Creating a container: snapshot, mounts, users, specification, record.
 
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use compose_planner::labels;
 use compose_planner::spec::{ContainerSpec, Namespace, NetworkMode};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
-use compose_runtime::port::{Created, Outcome};
+use compose_runtime::port::Created;
 use containerd_client::services::v1::container::Runtime;
-use containerd_client::services::v1::snapshots::{MountsRequest, PrepareSnapshotRequest, RemoveSnapshotRequest};
-use containerd_client::services::v1::{Container, CreateContainerRequest, DeleteContainerRequest, Image};
+use containerd_client::services::v1::snapshots::{MountsRequest, PrepareSnapshotRequest};
+use containerd_client::services::v1::{Container, CreateContainerRequest, Image};
 use containerd_client::types::Mount;
 use prost::Message;
 
-use crate::client::{Client, existed, local, random_hex, unsupported};
+use crate::client::{Client, random_hex, unsupported};
 use crate::core::{Core, private_directory};
 use crate::image::Resolved;
-use crate::logger::{LogSettings, OPTIONS_FILE};
 use crate::mounts::Prepared;
-use crate::oci::{self, Device, Host, Input};
-use crate::record::{DESIRED, EXTENSION, NAME, Record, label};
+use crate::naming::{one_line_each, valid_name};
+use crate::oci::{self, Host, Input};
+use crate::record::{DESIRED, EXTENSION, NAME, Record};
 use crate::rootfs::{populate, read_text};
 use crate::unpacking::unpack;
 use crate::users;
@@ -42,25 +41,6 @@ const LABEL_LIMIT: usize = 4096;
 struct Shared {
     pid_of: Option<String>,
     ipc_of: Option<String>,
-}
-
-/// Names that containers may have, as dockerd's.
-fn valid_name(name: &str) -> bool {
-    (2..=200).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-}
-
-/// What becomes part of a line in `hosts` or `resolv.conf` must not make a line of its own.
-fn one_line_each(spec: &ContainerSpec) -> Result<()> {
-    let single = [&spec.hostname, &spec.domainname];
-    let lists = [&spec.extra_hosts, &spec.dns, &spec.dns_search, &spec.dns_opt];
-    let aliases = spec.networks.iter().flat_map(|endpoint| endpoint.aliases.iter());
-    let mut all = single.into_iter().chain(lists.into_iter().flatten()).chain(aliases);
-    match all.find(|text| text.chars().any(char::is_control)) {
-        Some(text) => Err(RuntimeError::Invalid { message: format!("{text:?} is no host name: it has a line break") }),
-        None => Ok(()),
-    }
 }
 
 impl Core {
@@ -106,16 +86,6 @@ impl Core {
             None => None,
         };
         found.or(named).ok_or_else(|| RuntimeError::NotFound { message: format!("no such image: {}", spec.image) })
-    }
-
-    pub(crate) async fn name_is_free(&self, name: &str) -> Result<()> {
-        let holders = self.records(&[format!("labels.\"{NAME}\"==\"{name}\"")]).await?;
-        match holders.first() {
-            None => Ok(()),
-            Some(holder) => Err(RuntimeError::Conflict {
-                message: format!("the container name \"{name}\" is already in use by container {}", holder.id),
-            }),
-        }
     }
 
     async fn create_under_lease(
@@ -216,7 +186,7 @@ impl Core {
             hostname: &hostname,
             network,
             mounts,
-            devices: devices(spec)?,
+            devices: crate::devices::devices(spec)?,
             security: &crate::security::of(spec)?,
             init: spec.init == Some(true),
         })?;
@@ -373,103 +343,12 @@ impl Core {
         })
     }
 
-    fn write_log_options(&self, id: &str, spec: &ContainerSpec) -> Result<()> {
-        let directory = self.data_directory(id);
-        let mut settings =
-            LogSettings { path: directory.join(format!("{id}-json.log")), max_files: 1, ..LogSettings::default() };
-        if let Some(logging) = &spec.logging {
-            match logging.driver.as_str() {
-                "" | "json-file" | "local" => {}
-                "none" => settings.discard = true,
-                other => return Err(unsupported(&format!("use the log driver `{other}`"))),
-            }
-            let wrong = |key: &str, value: &str| RuntimeError::Invalid {
-                message: format!("invalid log option: `{key}: {value}`"),
-            };
-            for (key, value) in &logging.options {
-                match key.as_str() {
-                    "max-size" if value == "-1" => {}
-                    "max-size" => settings.max_size = size(value).ok_or_else(|| wrong(key, value))?,
-                    "max-file" => settings.max_files = value.parse().map_err(|_| wrong(key, value))?,
-                    "mode" | "compress" | "labels" | "env" | "tag" | "max-buffer-size" => {}
-                    _ => return Err(unsupported(&format!("use the log option `{key}`"))),
-                }
-            }
-        }
-        let bytes = serde_json::to_vec(&settings).map_err(|error| local(OPTIONS_FILE, error))?;
-        let path = directory.join(OPTIONS_FILE);
-        std::fs::write(&path, bytes).map_err(|error| local(path.display(), error))
-    }
-
     /// Mounts of the container's own layer.
     pub(crate) async fn snapshot_mounts(&self, container: &Container) -> Result<Vec<Mount>> {
         let request = self
             .client
             .request(MountsRequest { snapshotter: container.snapshotter.clone(), key: container.snapshot_key.clone() });
         Ok(self.client.call("Snapshots.Mounts", self.client.snapshots().mounts(request)).await?.mounts)
-    }
-
-    /// Removes a snapshot; the collector may have been first.
-    pub(crate) async fn remove_snapshot(&self, key: &str) {
-        let request =
-            self.client.request(RemoveSnapshotRequest { snapshotter: self.snapshotter.clone(), key: key.to_owned() });
-        if let Err(error) = existed(self.client.call("Snapshots.Remove", self.client.snapshots().remove(request)).await)
-        {
-            tracing::warn!(snapshot = key, %error, "removing a snapshot");
-        }
-    }
-
-    pub(crate) fn remove_directories(&self, id: &str) {
-        // Never through a mount: behind it may be a volume.
-        let free = self.remove_host_mounts(id);
-        for directory in free.then(|| self.state_directory(id)).into_iter().chain([self.data_directory(id)]) {
-            match std::fs::remove_dir_all(&directory) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    tracing::warn!(directory = %directory.display(), %error, "removing a container's directory");
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Removes a container with all that belongs to it. The caller has made sure that its task is
-    /// gone and holds its lock.
-    pub(crate) async fn delete_container(
-        &self,
-        container: &Container,
-        mut record: Record,
-        volumes: bool,
-    ) -> Result<Outcome> {
-        self.withdraw(&container.id, &mut record).await;
-        self.detach_all(&container.id, &mut record).await;
-        let request = self.client.request(DeleteContainerRequest { id: container.id.clone() });
-        let deleted = existed(self.client.call("Containers.Delete", self.client.containers().delete(request)).await)?;
-        self.remove_snapshot(&container.snapshot_key).await;
-        self.remove_directories(&container.id);
-        self.remove_views(&record.host_mounts).await;
-        if volumes {
-            for volume in &record.anonymous {
-                if let Err(error) = compose_runtime::port::Volumes::remove(self, &volume.as_str().into()).await {
-                    tracing::warn!(volume, %error, "removing an anonymous volume");
-                }
-            }
-        }
-        Ok(if deleted { Outcome::Done } else { Outcome::AlreadySo })
-    }
-
-    /// Renames a container.
-    pub(crate) async fn rename_container(&self, container: &str, to: &str) -> Result<Outcome> {
-        if !valid_name(to) {
-            return Err(RuntimeError::Invalid { message: format!("`{to}` is no valid container name") });
-        }
-        let found = self.find(container).await?;
-        if label(&found, NAME) == to {
-            return Ok(Outcome::AlreadySo);
-        }
-        let _names = self.lock_names().await?;
-        self.name_is_free(to).await?;
-        self.set_labels(&found.id, &[(NAME, Some(to.to_owned()))]).await?;
-        Ok(Outcome::Done)
     }
 }
 
@@ -482,92 +361,4 @@ fn nerdctl_mounts(record: &Record) -> String {
         })
     };
     serde_json::Value::Array(record.mounts.iter().map(mount).collect()).to_string()
-}
-
-/// `10m`, `100k`, `1g`: powers of 1024, as dockerd reads them.
-fn size(text: &str) -> Option<u64> {
-    let lower = text.trim().to_ascii_lowercase();
-    let digits = lower.find(|character: char| !character.is_ascii_digit()).unwrap_or(lower.len());
-    let factor = match lower[digits..].trim_end_matches('b') {
-        "" => 1,
-        "k" => 1 << 10,
-        "m" => 1 << 20,
-        "g" => 1 << 30,
-        _ => return None,
-    };
-    lower[..digits].parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// The devices of the host that the container gets.
-fn devices(spec: &ContainerSpec) -> Result<Vec<Device>> {
-    if !spec.device_requests.is_empty() {
-        return Err(unsupported("give a container devices by capability (`gpus`, `reservations.devices`)"));
-    }
-    let mut found = Vec::new();
-    let mut add = |source: &Path, target: String, access: &str| {
-        let metadata = std::fs::metadata(source).map_err(|error| local(source.display(), error))?;
-        let kind = if metadata.file_type().is_block_device() {
-            "b"
-        } else if metadata.file_type().is_char_device() {
-            "c"
-        } else {
-            return Err(RuntimeError::Invalid { message: format!("{} is no device", source.display()) });
-        };
-        found.push(Device {
-            path: target,
-            kind,
-            major: rustix::fs::major(metadata.rdev()),
-            minor: rustix::fs::minor(metadata.rdev()),
-            mode: metadata.mode() & 0o777,
-            access: access.to_owned(),
-        });
-        Ok(())
-    };
-    for device in spec.devices.iter().filter(|device| !device.is_named()) {
-        let access = if device.permissions.is_empty() { "rwm" } else { &device.permissions };
-        let target = if device.target.is_empty() { &device.source } else { &device.target };
-        let source = Path::new(&device.source);
-        if source.is_dir() {
-            for entry in std::fs::read_dir(source).map_err(|error| local(source.display(), error))?.flatten() {
-                let _ = add(&entry.path(), format!("{target}/{}", entry.file_name().to_string_lossy()), access);
-            }
-        } else {
-            add(source, target.clone(), access)?;
-        }
-    }
-    if spec.privileged {
-        for entry in std::fs::read_dir("/dev").map_err(|error| local("/dev", error))?.flatten() {
-            let _ = add(&entry.path(), entry.path().display().to_string(), "rwm");
-        }
-    }
-    Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_as_dockerd_reads_them() {
-        for (text, wanted) in [("10m", Some(10 << 20)), ("1k", Some(1024)), ("5", Some(5)), ("1gb", Some(1 << 30))] {
-            assert_eq!(size(text), wanted, "{text}");
-        }
-        assert_eq!(size("ten"), None);
-    }
-
-    #[test]
-    fn names_of_hosts_have_no_line_breaks() {
-        let of = |host: &str| ContainerSpec { extra_hosts: vec![host.to_owned()], ..ContainerSpec::default() };
-        assert!(one_line_each(&of("a:1.2.3.4")).is_ok());
-        let error = one_line_each(&of("a\n6.6.6.6 bank:1.2.3.4")).unwrap_err().to_string();
-        assert!(error.contains("a\\n6.6.6.6"), "{error}");
-    }
-
-    #[test]
-    fn container_names_cannot_be_paths_or_filters() {
-        assert!(valid_name("shop-web-1"));
-        for wrong in ["", "a", "../x", "a\"b", "-a", "a/b"] {
-            assert!(!valid_name(wrong), "{wrong}");
-        }
-    }
 }

@@ -11,8 +11,9 @@ use containerd_client::services::v1::{Container, DeleteTaskRequest, WaitRequest}
 use containerd_client::types::v1::Status;
 
 use crate::client::{LONG, optional};
-use crate::core::{Core, FileLock, Missing, Taken};
+use crate::core::Core;
 use crate::lifecycle::{BETWEEN_DELETIONS, KILLED, Then};
+use crate::locks::{FileLock, Missing, Taken};
 use crate::record::{
     BACKOFF, DESIRED, EXIT_CODE, FINISHED, RESTARTING, RESTARTS, RUNNING, Record, STARTED, STARTING, STOPPED, STOPPING,
     label,

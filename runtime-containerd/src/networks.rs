@@ -13,7 +13,6 @@ use compose_planner::spec::{EndpointSpec, NetworkSpec};
 use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::{Networks, Outcome};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::client::local;
@@ -22,29 +21,10 @@ use crate::core::{Core, name_of, write_atomically};
 use crate::definition::{Definition, definitions_below, valid};
 use crate::netns;
 use crate::record::Record;
+use crate::rules::{FIREWALL, Rules};
 
 /// File of the lock on the machine's networks.
 const PLUGIN_LOCK: &str = "cni.lock";
-/// The plug-in that lets containers through.
-const FIREWALL: &str = "firewall";
-
-/// Whom the rules of a network serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Rules {
-    /// All its containers.
-    Network,
-    /// One; each gets its own from the plug-in.
-    Container,
-}
-
-/// What is noted of a network's rules.
-#[derive(Serialize, Deserialize)]
-struct Mark {
-    /// Number of its bridge: another one has no rules yet.
-    device: Option<u32>,
-    rules: Rules,
-}
-
 impl Core {
     /// Directory of this namespace's definitions; the default namespace has the upper one.
     fn definitions_directory(&self) -> PathBuf {
@@ -84,18 +64,18 @@ impl Core {
 
     /// Held alone while the devices and chains of a network are made or removed, on the whole machine:
     /// the plug-ins race on them.
-    async fn plugin_lock(&self) -> Result<crate::core::FileLock> {
+    async fn plugin_lock(&self) -> Result<crate::locks::FileLock> {
         self.lock_at(&self.settings.state_root, PLUGIN_LOCK).await
     }
 
     /// Held together while containers come and go in networks that are there: then the plug-ins and
     /// iptables have locks of their own.
-    async fn shared_plugin_lock(&self) -> Result<crate::core::FileLock> {
+    async fn shared_plugin_lock(&self) -> Result<crate::locks::FileLock> {
         self.share_lock_at(&self.settings.state_root, PLUGIN_LOCK).await
     }
 
     /// The lock for attaching a container: held alone if a network of it is not there yet.
-    async fn attaching_lock(&self, networks: &[EndpointSpec]) -> Result<crate::core::FileLock> {
+    async fn attaching_lock(&self, networks: &[EndpointSpec]) -> Result<crate::locks::FileLock> {
         let there = networks.iter().all(|endpoint| {
             let wanted = endpoint.network_id.as_deref().unwrap_or(endpoint.network.as_str());
             self.definition(wanted).is_some_and(|definition| {
@@ -193,50 +173,6 @@ impl Core {
             Err(_) => drop(call.delete(&definition.value, &Value::Null).await),
         }
         attached
-    }
-
-    /// Has the rules of a network's first container serve all, where that can be done, and notes it.
-    async fn settle_rules(&self, definition: &Definition, call: &Call<'_>, attachment: &mut Attachment) {
-        let mut plugins = definition.value["plugins"].as_array().into_iter().flatten();
-        let Some(firewall) = plugins.find(|plugin| plugin["type"] == FIREWALL) else { return };
-        let rules = match crate::firewall::accept_bridge(definition.bridge(), attachment.addresses()).await {
-            Ok(true) => Rules::Network,
-            Ok(false) => Rules::Container,
-            Err(error) => {
-                tracing::warn!(network = definition.name(), %error, "rules for a whole network");
-                return;
-            }
-        };
-        if rules == Rules::Network {
-            match call.run("DEL", &definition.value, firewall, &attachment.result).await {
-                Ok(_) => attachment.network = cni::without(&attachment.network, FIREWALL),
-                Err(error) => tracing::warn!(network = definition.name(), %error, "rules of a single container"),
-            }
-        }
-        if let Err(error) = self.note_rules(definition, rules) {
-            tracing::warn!(network = definition.name(), %error, "noting the rules of a network");
-        }
-    }
-
-    /// Where it is noted which rules a network has. A reboot takes it, as it takes the rules.
-    fn rules_mark(&self, network: &str) -> PathBuf {
-        self.namespaced(&self.settings.state_root, "rules").join(network)
-    }
-
-    fn note_rules(&self, definition: &Definition, rules: Rules) -> Result<()> {
-        let mark = Mark { device: netns::device_index(definition.bridge()), rules };
-        let path = self.rules_mark(definition.name());
-        if let Some(parent) = path.parent() {
-            crate::core::private_directory(parent)?;
-        }
-        let bytes = serde_json::to_vec(&mark).map_err(|error| local(path.display(), error))?;
-        write_atomically(&path, &bytes)
-    }
-
-    /// The rules that a network has; `None` where that is not known for its device as it is now.
-    fn rules_of(&self, definition: &Definition) -> Option<Rules> {
-        let mark: Mark = serde_json::from_slice(&std::fs::read(self.rules_mark(definition.name())).ok()?).ok()?;
-        (mark.device.is_some() && mark.device == netns::device_index(definition.bridge())).then_some(mark.rules)
     }
 
     pub(crate) fn call<'a>(

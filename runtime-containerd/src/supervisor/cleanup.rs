@@ -9,7 +9,8 @@ use containerd_client::services::v1::container::Runtime;
 use containerd_client::services::v1::{Container, CreateContainerRequest, DeleteContainerRequest};
 
 use super::Supervisor;
-use crate::core::{Core, FileLock, Missing, Taken};
+use crate::core::Core;
+use crate::locks::{FileLock, Missing, Taken};
 
 /// Names in a directory that can be identities of containers.
 fn identities(directory: &std::path::Path) -> BTreeSet<String> {

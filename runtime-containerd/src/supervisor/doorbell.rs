@@ -17,7 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{Manner, Supervisor};
 use crate::client::local;
-use crate::core::{Core, FileLock, Missing, Settings, Taken, private_directory};
+use crate::core::{Core, Settings, private_directory};
+use crate::locks::{FileLock, Missing, Taken};
 use crate::record::{DESIRED, RUNNING, STARTING, STOPPING, label};
 
 /// How long an answer may take.
