@@ -23,6 +23,10 @@ pub(crate) const NO_BUILDER: &str = "there is no builder";
 /// The plugin's name for the daemon, in a configuration of our own.
 const BUILDER: &str = "compose";
 
+/// Calls of `buildctl` at the same time. BuildKit shares steps and has a limit of its own; what each costs here is
+/// an archive that is loaded.
+const CALLS: usize = 4;
+
 /// Where a builder may be; plain data from the command line's environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BuildSettings {
@@ -123,6 +127,15 @@ impl ImageBuilder {
             ));
         };
         Ok(Self { core: core.clone(), address, tool, settings: settings.clone() })
+    }
+
+    /// How many calls of the program may be under way. `buildctl` builds one image a call; the plugin gets all in
+    /// one.
+    pub(crate) fn at_once(&self) -> usize {
+        match self.tool {
+            Tool::Buildctl(_) => CALLS,
+            Tool::Buildx(_) => 1,
+        }
     }
 
     /// Makes the daemon known to the plugin, in a configuration of this build's own.

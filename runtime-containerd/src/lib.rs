@@ -128,6 +128,7 @@ impl Containerd {
     pub fn with_builder(mut self, settings: &BuildSettings) -> Self {
         match build::ImageBuilder::find(&self.core, settings) {
             Ok(builder) => {
+                self.capabilities.concurrency.build = builder.at_once();
                 self.builder = Some(builder);
                 self.capabilities.build = true;
                 self.capabilities.build_refusal = String::new();

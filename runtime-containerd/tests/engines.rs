@@ -499,6 +499,26 @@ on_daemons! {
         }
     });
 
+    buildctl_builds_several_images_at_once: |place| Box::pin(async move {
+        let socket = place.directory().join("buildkitd.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (program, at_once, together) in [("buildctl", 4, false), ("docker-buildx", 1, true)] {
+            let programs = place.directory().join(program);
+            std::fs::create_dir(&programs).unwrap();
+            std::fs::write(programs.join(program), "#!/bin/sh\n").unwrap();
+            let settings = runtime_containerd::BuildSettings {
+                host: format!("unix://{}", socket.display()),
+                search_path: programs.display().to_string(),
+                ..runtime_containerd::BuildSettings::default()
+            };
+            let runtime = runtime_containerd::Containerd::connect(place.settings.clone()).await.unwrap();
+            let runtime = runtime.with_builder(&settings);
+            assert_eq!(runtime.capabilities().concurrency.build, at_once, "{program}");
+            assert_eq!(runtime.builder().unwrap().builds_together(), together, "{program}");
+        }
+        drop(listener);
+    });
+
     both_forms_of_archives_are_loaded: |place| Box::pin(async move {
         // The job of the tests makes archives that are an OCI layout.
         if let Some(folder) = support::setting("COMPOSE_TEST_IMAGES") {
