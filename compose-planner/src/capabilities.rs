@@ -53,6 +53,9 @@ pub struct Capabilities {
     /// Why networks cannot have IPv6 addresses; empty: they can, or the engine says so itself.
     #[serde(default)]
     pub ipv6_refusal: String,
+    /// The limit of processes of a container that asks for none; 0: there is no limit then.
+    #[serde(default)]
+    pub default_pids_limit: i64,
     /// The devices of the Container Device Interface that the machine has, by name (`vendor.com/class=name`);
     /// `None`: the engine says itself which ones it knows.
     #[serde(default)]
@@ -121,6 +124,7 @@ impl Capabilities {
             engine_networks: true,
             interface_name: true,
             ipv6_refusal: String::new(),
+            default_pids_limit: 0,
             named_devices: None,
             log_drivers: None,
             port_protocols: None,

@@ -186,7 +186,10 @@ impl Comparison<'_> {
         ];
         for (attribute, wanted) in wanted {
             let actual = limits.get(attribute).map_or("", String::as_str);
-            if actual != wanted {
+            let is_default = wanted.is_empty()
+                && attribute == "pids_limit"
+                && actual == number(self.world.capabilities.default_pids_limit);
+            if actual != wanted && !is_default {
                 self.add(attribute, attribute, text(actual), text(&wanted), Repair::Replace);
             }
         }

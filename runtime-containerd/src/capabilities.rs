@@ -75,6 +75,7 @@ pub(crate) fn capabilities(version: &str, plugin_directories: &[PathBuf]) -> Cap
         engine_networks: false,
         interface_name: false,
         ipv6_refusal: ipv6_refusal(std::fs::read_to_string(IPV6_DISABLED).ok().as_deref()),
+        default_pids_limit: 0,
         named_devices: Some(crate::cdi::names()),
         log_drivers: Some(["json-file", "local", "none"].map(str::to_owned).into()),
         port_protocols: Some(["tcp", "udp"].map(str::to_owned).into()),

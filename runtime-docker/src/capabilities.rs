@@ -5,8 +5,11 @@ use compose_planner::capabilities::Concurrency;
 
 use crate::transport::ApiVersion;
 
+/// What Podman limits the processes of a container to where nothing is asked for.
+const PODMAN_PIDS_LIMIT: i64 = 2048;
+
 /// The capabilities of an engine with this API.
-pub(crate) fn of(version: ApiVersion, engine_version: &str) -> Capabilities {
+pub(crate) fn of(version: ApiVersion, engine_version: &str, is_podman: bool) -> Capabilities {
     let since = |minor| version >= ApiVersion(1, minor);
     Capabilities {
         engine: "docker".to_owned(),
@@ -29,6 +32,7 @@ pub(crate) fn of(version: ApiVersion, engine_version: &str) -> Capabilities {
         endpoint_mac_address: since(44),
         engine_networks: true,
         ipv6_refusal: String::new(),
+        default_pids_limit: if is_podman { PODMAN_PIDS_LIMIT } else { 0 },
         interface_name: since(49),
         named_devices: None,
         log_drivers: None,
@@ -52,10 +56,10 @@ mod tests {
 
     #[test]
     fn limits_follow_the_api_version() {
-        let old = of(ApiVersion(1, 41), "20.10.24");
+        let old = of(ApiVersion(1, 41), "20.10.24", false);
         assert!(!old.networks_at_create && !old.volume_subpath && !old.start_interval);
         assert_eq!(old.concurrency.remove, 4);
-        let new = of(ApiVersion(1, 51), "28.5.2");
+        let new = of(ApiVersion(1, 51), "28.5.2", false);
         assert!(new.networks_at_create && new.image_mounts && new.interface_name);
         assert_eq!(new.concurrency.remove, 8);
     }

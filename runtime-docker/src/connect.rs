@@ -69,7 +69,8 @@ impl DockerRuntime {
         let server = header(headers, "server").unwrap_or_default();
         let (engine, version) = server.split_once('/').unwrap_or(("Docker", ""));
         let version = version.split_whitespace().next().unwrap_or_default().to_owned();
-        let engine = if engine.eq_ignore_ascii_case("libpod") { "podman" } else { "docker" };
+        let is_podman = engine.eq_ignore_ascii_case("libpod");
+        let engine = if is_podman { "podman" } else { "docker" };
         let description = Description {
             engine: engine.to_owned(),
             version: version.clone(),
@@ -79,12 +80,12 @@ impl DockerRuntime {
         };
         let credentials = Credentials::new(&endpoint.config_directory, endpoint.auth_config.as_deref());
         Self {
-            capabilities: capabilities::of(transport.version(), &version),
-            containers: containers::DockerContainers::new(transport.clone(), endpoint),
-            networks: networks::DockerNetworks::new(transport.clone()),
+            capabilities: capabilities::of(transport.version(), &version, is_podman),
+            containers: containers::DockerContainers::new(transport.clone(), endpoint, is_podman),
+            networks: networks::DockerNetworks::new(transport.clone(), is_podman),
             volumes: volumes::DockerVolumes::new(transport.clone()),
             images: images::DockerImages::new(transport.clone(), credentials.clone(), endpoint),
-            streams: streams::DockerStreams::new(transport.clone(), engine == "docker"),
+            streams: streams::DockerStreams::new(transport.clone(), !is_podman),
             builder: ImageBuilder::new(transport.clone(), credentials, endpoint),
             first: Mutex::new(None),
             description,

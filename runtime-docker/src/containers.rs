@@ -339,8 +339,8 @@ pub(crate) async fn inspect(transport: &Transport, container: &str) -> Result<In
 }
 
 impl DockerContainers {
-    pub(crate) fn new(transport: Transport, endpoint: &Endpoint) -> Self {
-        let defaults = Defaults::of(endpoint);
+    pub(crate) fn new(transport: Transport, endpoint: &Endpoint, is_podman: bool) -> Self {
+        let defaults = Defaults::of(endpoint, is_podman);
         Self { transport, defaults }
     }
 
@@ -506,7 +506,8 @@ impl Containers for DockerContainers {
             query = query.with("changes", change);
         }
         // Writing an image takes as long as it takes.
-        let call = Call::post(format!("/commit{query}")).class(Class::Long);
+        // No other configuration; Podman wants to be told.
+        let call = Call::post(format!("/commit{query}")).class(Class::Long).json(&serde_json::Value::Null)?;
         Ok(self.transport.unary(call).await?.decode::<IdBody>()?.id)
     }
 }

@@ -26,15 +26,22 @@ pub(crate) struct Defaults {
     pub(crate) platform: String,
     socket: String,
     config: std::path::PathBuf,
+    /// Seconds between asking a container to stop and killing it, where the file says nothing and
+    /// the engine has to be told.
+    stop_timeout: Option<i64>,
 }
 
+/// What a Docker engine waits by itself. Podman's service takes silence for none at all, and kills.
+const STOP_TIMEOUT: i64 = 10;
+
 impl Defaults {
-    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+    pub(crate) fn of(endpoint: &Endpoint, is_podman: bool) -> Self {
         let socket = endpoint.host.strip_prefix("unix://").filter(|path| !path.is_empty());
         Self {
             platform: endpoint.default_platform.clone(),
             socket: socket.unwrap_or("/var/run/docker.sock").to_owned(),
             config: endpoint.config_directory.join("config.json"),
+            stop_timeout: is_podman.then_some(STOP_TIMEOUT),
         }
     }
 
@@ -99,7 +106,7 @@ pub(crate) fn body(
         entrypoint: spec.entrypoint.clone(),
         labels: Some(all_labels),
         stop_signal: some(&spec.stop_signal),
-        stop_timeout: spec.stop_grace_period.map(|period| period.0 / 1_000_000_000),
+        stop_timeout: spec.stop_grace_period.map(|period| period.0 / 1_000_000_000).or(defaults.stop_timeout),
         host_config: Some(host_config(spec, version, defaults)?),
         networking_config: networking(spec, version),
         ..models::ContainerCreateBody::default()

@@ -20,6 +20,9 @@ use crate::transport::{Answer, Call, Transport, encode};
 /// The engine's networks.
 pub(crate) struct DockerNetworks {
     transport: Transport,
+    /// Podman's service removes a network that containers of others are still on, where a Docker
+    /// engine refuses.
+    takes_used_networks: bool,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +37,15 @@ struct Inspected {
     id: String,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    containers: Option<BTreeMap<String, Member>>,
+}
+
+/// A container on a network.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Member {
+    name: String,
 }
 
 fn map(map: &StringMap) -> Option<HashMap<String, String>> {
@@ -51,8 +63,21 @@ fn says(answer: &Answer, words: &str) -> bool {
 }
 
 impl DockerNetworks {
-    pub(crate) const fn new(transport: Transport) -> Self {
-        Self { transport }
+    pub(crate) const fn new(transport: Transport, takes_used_networks: bool) -> Self {
+        Self { transport, takes_used_networks }
+    }
+
+    /// Fails as a Docker engine does when containers are still on the network.
+    async fn refuse_in_use(&self, network: &str) -> Result<()> {
+        let answer = self.transport.unary(Call::get(format!("/networks/{}", encode(network)))).await?;
+        // One that is not there any more is not in use.
+        let members = if answer.status.is_success() { answer.decode::<Inspected>()?.containers } else { None };
+        let names: Vec<String> = members.unwrap_or_default().into_values().map(|member| member.name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let message = format!("network {network} has active endpoints ({})", names.join(", "));
+        Err(RuntimeError::Conflict { message })
     }
 }
 
@@ -100,6 +125,9 @@ impl Networks for DockerNetworks {
     }
 
     async fn remove(&self, network: &str) -> Result<Outcome> {
+        if self.takes_used_networks {
+            self.refuse_in_use(network).await?;
+        }
         let answer = self.transport.unary(Call::delete(format!("/networks/{}", encode(network)))).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(Outcome::AlreadySo);

@@ -1,10 +1,11 @@
-//! `cargo xtask cases`: writes the list of the behaviour cases that make no sense on containerd.
+//! `cargo xtask cases`: writes the lists of the behaviour cases that make no sense on containerd, and of
+//! those that do not pass on Podman.
 
 use crate::shell;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 
-/// The suite itself knows its cases; it is asked for the list alone.
+/// The suite itself knows its cases; it is asked for the lists alone.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if !arguments.is_empty() {
         bail!("`cargo xtask cases` takes no arguments");

@@ -24,8 +24,13 @@ const ENGINES: &[(&str, &str)] = &[
 ];
 
 /// What tests start beside the engines: program, package.
-const TESTS: &[(&str, &str)] =
-    &[("docker-registry", "docker-registry"), ("openssl", "openssl"), ("zsh", "zsh"), ("fish", "fish")];
+const TESTS: &[(&str, &str)] = &[
+    ("docker-registry", "docker-registry"),
+    ("openssl", "openssl"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
+    ("tmux", "tmux"),
+];
 
 /// What Podman needs: program, package. Its network backend has no program in the search path.
 const PODMAN: &[(&str, &str)] = &[("podman", "podman")];

@@ -34,6 +34,7 @@ mod one_offs;
 mod parity;
 mod plan;
 mod plugin;
+mod podman;
 mod programs;
 mod publishing;
 mod queries;
@@ -130,9 +131,15 @@ impl Needs {
         }
     }
 
+    /// Whether it is run on every engine that speaks Docker's API.
+    const fn is_for_docker_engines(self) -> bool {
+        !matches!(self, Self::Private | Self::PrivateContainerd | Self::Containerd | Self::Once | Self::ReferenceAlone)
+    }
+
     /// Why it does not apply to the engine, if it does not.
     fn refusal(self, engine: &Engine, first: bool) -> Option<&'static str> {
         match self {
+            Self::Private if engine.name == "podman" => Some("stops a private engine of Docker's"),
             _ if !engine.is_docker() && self.senseless_on_containerd().is_some() => self.senseless_on_containerd(),
             Self::Once if !first => Some("touches no engine, and runs with the first one"),
             Self::Private if engine.is_docker() && engine.name != "docker20" => {
@@ -229,15 +236,42 @@ fn senseless_on_containerd() -> String {
     )
 }
 
-/// Compares the list with the one that is kept in `docs`, or writes it when told to.
-fn the_list_of_cases_is_kept() -> Result<(), Failed> {
-    let path = repository("docs/cases-on-containerd.md");
-    let now = senseless_on_containerd();
-    if setting("RECORD").is_some() {
-        return std::fs::write(&path, now).map_err(|error| format!("{}: {error}", path.display()).into());
+/// The list of the cases that do not pass on Podman, with the reason of each.
+fn different_on_podman() -> Result<String, String> {
+    let all: Vec<&Case> = GROUPS.iter().flat_map(|group| group.iter()).collect();
+    if let Some((name, _)) = podman::DIFFERENT.iter().find(|(name, _)| !all.iter().any(|case| short(case) == *name)) {
+        return Err(format!("there is no case `{name}`"));
     }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    if kept == now { Ok(()) } else { Err(format!("`cargo xtask cases` makes another list:\n{now}").into()) }
+    let here: Vec<&&Case> = all.iter().filter(|case| case.needs.is_for_docker_engines()).collect();
+    let mut rows = String::new();
+    for (name, why) in podman::DIFFERENT {
+        let _ = writeln!(rows, "| `{name}` | {why} |");
+    }
+    let with = here.len() - podman::DIFFERENT.len();
+    Ok(format!(
+        "# The behaviour suite on Podman\n\nMade from the suite by `cargo xtask cases`; a test compares. `cargo xtask \
+         test --engine podman` runs it on Podman 4.3.\n\nOf {} cases for Docker engines {with} pass there: {:.1} %. \
+         These do not, for what Podman's Docker-compatible service does otherwise:\n\n| case | why |\n|---|---|\n{rows}",
+        here.len(),
+        100.0 * with as f64 / here.len() as f64,
+    ))
+}
+
+/// Compares the lists with those that are kept in `docs`, or writes them when told to.
+fn the_list_of_cases_is_kept() -> Result<(), Failed> {
+    let lists = [
+        ("docs/cases-on-containerd.md", senseless_on_containerd()),
+        ("docs/cases-on-podman.md", different_on_podman()?),
+    ];
+    for (path, now) in lists {
+        let file = repository(path);
+        if setting("RECORD").is_some() {
+            std::fs::write(&file, now).map_err(|error| format!("{path}: {error}"))?;
+        } else if std::fs::read_to_string(&file).unwrap_or_default() != now {
+            return Err(format!("`cargo xtask cases` makes another {path}:\n{now}").into());
+        }
+    }
+    Ok(())
 }
 
 /// The test of [`the_list_of_cases_is_kept`].
@@ -267,7 +301,8 @@ fn main() -> std::process::ExitCode {
         }
         for (index, engine) in engines.iter().enumerate() {
             let (case, engine) = (*case, engine.clone());
-            let refusal = case.needs.refusal(&engine, index == 0);
+            let different = if engine.name == "podman" { podman::difference(name) } else { None };
+            let refusal = different.or_else(|| case.needs.refusal(&engine, index == 0));
             let mut trial =
                 Trial::test(format!("{}::{name}", engine.name), move || (case.run)(&engine).map_err(Failed::from));
             if let Some(reason) = refusal {

@@ -40,7 +40,10 @@ fn services_reach_each_other_by_name(engine: &Engine) -> CaseResult {
 
 /// The addresses that a look-up in `web` gives, in the order of the answer.
 fn addresses(project: &Project, name: &str) -> Result<Vec<String>, String> {
-    let run = project.compose(&["exec", "-T", "web", "nslookup", name, "127.0.0.11"])?;
+    // Docker's name server and ours; Podman has one at each network's gateway, which it names itself.
+    let server = if project.engine.name == "podman" { None } else { Some("127.0.0.11") };
+    let words = ["exec", "-T", "web", "nslookup", name].into_iter().chain(server);
+    let run = project.compose(&words.collect::<Vec<_>>())?;
     Ok(run
         .stdout
         .lines()

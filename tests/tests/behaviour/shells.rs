@@ -9,6 +9,7 @@ crate::cases! { Any:
     every_shell_completes_services_of_the_file_and_of_the_engine,
     hundreds_of_steps_fit_into_any_window,
     a_window_may_change_while_progress_is_shown,
+    progress_is_whole_in_tmux,
 }
 
 const FILE: &str = "
@@ -110,5 +111,71 @@ services:
     let screen = terminal.screen();
     ensure!(screen.contains("Healthy"), "how it ended is not shown:\n{screen}");
     ensure_eq!(screen.matches("[+] up").count(), 1, "headers on the screen:\n{screen}");
+    Ok(())
+}
+
+/// A server of tmux for one case, ended with it.
+struct Tmux<'p>(&'p Project);
+
+impl Tmux<'_> {
+    fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let words = ["-L", &self.0.name, "-f", "/dev/null"].into_iter().chain(arguments.iter().copied());
+        Ok(self.0.other("tmux", &words.collect::<Vec<_>>())?.ok()?.stdout)
+    }
+}
+
+impl Drop for Tmux<'_> {
+    fn drop(&mut self) {
+        // It ends by itself with its last window.
+        let _ = self.run(&["kill-server"]);
+    }
+}
+
+/// What is on the screen of a terminal that people use, when the program has ended.
+fn progress_is_whole_in_tmux(engine: &Engine) -> CaseResult {
+    let text = "
+services:
+  a-service-whose-name-takes-room: {image: busybox, command: sleep 1000, stop_signal: SIGKILL, depends_on: [db]}
+  db:
+    image: busybox
+    command: sleep 1000
+    stop_signal: SIGKILL
+    healthcheck: {test: 'true', interval: 500ms}
+  web:
+    image: busybox
+    command: sleep 1000
+    stop_signal: SIGKILL
+    depends_on: {db: {condition: service_healthy}}
+";
+    let mut project = Project::with(engine, text)?;
+    project.set("TERM", "xterm-256color");
+    project.set("SHELL", "/bin/sh");
+    let program = project.program().path().ok_or("the environment does not name the program")?;
+    let tmux = Tmux(&project);
+    for (columns, rows) in [("80", "24"), ("200", "50")] {
+        let line = format!("{program} up -d; echo code $?; tmux -L {} wait-for -S done; exec cat", project.name);
+        tmux.run(&["new-session", "-d", "-s", columns, "-x", columns, "-y", rows, &line])?;
+        tmux.run(&["wait-for", "done"])?;
+        let screen = tmux.run(&["capture-pane", "-p", "-t", columns])?;
+        let shown: Vec<&str> = screen.lines().filter(|line| !line.trim().is_empty()).collect();
+        let (first, last) = (shown.first().copied().unwrap_or_default(), shown.last().copied().unwrap_or_default());
+        ensure!(first.starts_with("[+] up 4/4"), "the first line at {columns} columns:\n{screen}");
+        ensure_eq!(last, "code 0", "the last line at {columns} columns:\n{screen}");
+        let rows = &shown[1..shown.len() - 1];
+        ensure_eq!(rows.len(), 4, "rows at {columns} columns:\n{screen}");
+        for (row, (what, end)) in rows.iter().zip([
+            (format!("Network {}_default", project.name), "Created"),
+            (format!("Container {}-a-service-whose", project.name), "Started"),
+            (format!("Container {}-db-1", project.name), "Healthy"),
+            (format!("Container {}-web-1", project.name), "Started"),
+        ]) {
+            let whole = row.contains(&what) && row.contains(end) && row.trim_end().ends_with('s');
+            ensure!(whole, "{what} {end} at {columns} columns:\n{screen}");
+        }
+        // A name gives way to what is told about it, where the window is narrow.
+        ensure_eq!(screen.contains("takes-room-1"), columns == "200", "the long name:\n{screen}");
+        tmux.run(&["kill-session", "-t", columns]).or_else(|_| Ok::<_, String>(String::new()))?;
+        project.compose(&["down"])?.ok()?;
+    }
     Ok(())
 }
