@@ -391,7 +391,7 @@ impl Containers for DockerContainers {
         let query = Query::new().maybe("name", spec.name.as_str()).maybe("platform", platform);
         let call = Call::post(format!("/containers/create{query}")).json(&body)?;
         let answer = self.transport.unary(call).await?;
-        if answer.status == StatusCode::NOT_FOUND && String::from_utf8_lossy(&answer.body).contains("No such image") {
+        if answer.status == StatusCode::NOT_FOUND && answer.says("No such image") {
             let reference = Reference::parse(spec.image.as_str());
             let tag = if reference.digest.is_empty() {
                 format!(":{}", reference.tag)
@@ -433,7 +433,7 @@ impl Containers for DockerContainers {
     async fn kill(&self, container: &str, signal: &str) -> Result<Outcome> {
         let answer = self.post(container, "kill", Query::new().maybe("signal", signal)).await?;
         // "Container ... is not running": there is nobody to signal.
-        if answer.status == StatusCode::CONFLICT && String::from_utf8_lossy(&answer.body).contains("is not running") {
+        if answer.status == StatusCode::CONFLICT && answer.says("is not running") {
             return Ok(Outcome::AlreadySo);
         }
         outcome(answer)

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::create_body::endpoint_settings;
-use crate::transport::{Answer, Call, Transport, encode};
+use crate::transport::{Call, Transport, encode};
 
 /// The engine's networks.
 pub(crate) struct DockerNetworks {
@@ -56,10 +56,6 @@ fn map(map: &StringMap) -> Option<HashMap<String, String>> {
 
 fn some(text: &str) -> Option<String> {
     Some(text).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-fn says(answer: &Answer, words: &str) -> bool {
-    String::from_utf8_lossy(&answer.body).contains(words)
 }
 
 impl DockerNetworks {
@@ -113,7 +109,7 @@ impl Networks for DockerNetworks {
         // Engine 20.10 makes a second network of the same name where this is not said.
         body["CheckDuplicate"] = json!(true);
         let answer = self.transport.unary(Call::post("/networks/create").json(&body)?).await?;
-        if answer.status == StatusCode::CONFLICT && says(&answer, "already exists") {
+        if answer.status == StatusCode::CONFLICT && answer.says("already exists") {
             let call = Call::get(format!("/networks/{}", encode(spec.name.as_str())));
             let there: Inspected = self.transport.unary(call).await?.decode()?;
             let labels = there.labels.unwrap_or_default();
@@ -132,7 +128,7 @@ impl Networks for DockerNetworks {
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(Outcome::AlreadySo);
         }
-        let in_use = says(&answer, "has active endpoints");
+        let in_use = answer.says("has active endpoints");
         match answer.success() {
             Ok(_) => Ok(Outcome::Done),
             // The engine forbids (403) what is a conflict for everybody else.
@@ -152,7 +148,7 @@ impl Networks for DockerNetworks {
         if crate::doubles::settle(&self.transport, &answer).await {
             answer = self.transport.unary(call()?).await?;
         }
-        if !answer.status.is_success() && says(&answer, "already exists in network") {
+        if !answer.status.is_success() && answer.says("already exists in network") {
             return Ok(Outcome::AlreadySo);
         }
         answer.success().map(|_| Outcome::Done)
@@ -162,7 +158,7 @@ impl Networks for DockerNetworks {
         let body = json!({"Container": container, "Force": true});
         let call = Call::post(format!("/networks/{}/disconnect", encode(network.as_str()))).json(&body)?;
         let answer = self.transport.unary(call).await?;
-        if !answer.status.is_success() && (says(&answer, "is not connected to") || says(&answer, "not found")) {
+        if !answer.status.is_success() && (answer.says("is not connected to") || answer.says("not found")) {
             return Ok(Outcome::AlreadySo);
         }
         answer.success().map(|_| Outcome::Done)

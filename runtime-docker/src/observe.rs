@@ -355,12 +355,7 @@ async fn volumes(transport: &Transport) -> Result<BTreeMap<VolumeName, Volume>> 
 
 async fn images(transport: &Transport) -> Result<BTreeMap<ImageRef, Image>> {
     let several = if transport.at_least(47) { "?manifests=1" } else { "" };
-    let list = || async { transport.unary(Call::get(format!("/images/json{several}"))).await?.decode() };
-    let list: Vec<ImageSummary> = match list().await {
-        // Podman fails when an image goes while it makes the list.
-        Err(compose_runtime::RuntimeError::Failed { message }) if message.contains("image not known") => list().await?,
-        other => other?,
-    };
+    let list: Vec<ImageSummary> = transport.unary(Call::get(format!("/images/json{several}"))).await?.decode()?;
     let mut images = BTreeMap::new();
     for summary in list {
         let (platforms, own) = identities(summary.manifests, "");

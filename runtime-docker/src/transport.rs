@@ -117,6 +117,17 @@ impl Transport {
 
     /// A short call: sent on a kept connection, answered as a whole.
     pub(crate) async fn unary(&self, call: Call) -> Result<Answer> {
+        // Podman fails when an image goes while it lists all, or looks at one of the same layers.
+        if let Some(first) = call.again() {
+            let answer = self.unary_once(first).await?;
+            if answer.status != StatusCode::INTERNAL_SERVER_ERROR || !answer.says("image not known") {
+                return Ok(answer);
+            }
+        }
+        self.unary_once(call).await
+    }
+
+    async fn unary_once(&self, call: Call) -> Result<Answer> {
         let name = call.name();
         let deadline = match call.class {
             Class::Look => self.inner.deadlines.look,

@@ -62,6 +62,18 @@ impl Call {
         Self { method, path: path.into(), headers: Vec::new(), payload: Payload::Empty, class }
     }
 
+    /// The same once more, of a call that only looks.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let looks = self.method == Method::GET && matches!(self.payload, Payload::Empty);
+        looks.then(|| Self {
+            method: Method::GET,
+            path: self.path.clone(),
+            headers: self.headers.clone(),
+            payload: Payload::Empty,
+            class: self.class,
+        })
+    }
+
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path, Class::Look)
     }
@@ -106,6 +118,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether the body holds these words.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        String::from_utf8_lossy(&self.body).contains(words)
+    }
+
     /// The answer where it is a success, else the error that it stands for.
     pub(crate) fn success(self) -> Result<Self> {
         if self.status.is_success() || self.status == StatusCode::NOT_MODIFIED {
