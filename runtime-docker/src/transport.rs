@@ -63,6 +63,9 @@ struct Inner {
     version: OnceLock<ApiVersion>,
 }
 
+/// How often a look is repeated that failed for an image that was just removed.
+const IMAGES_GONE: usize = 4;
+
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint) -> Result<Self> {
         let address = Address::of(endpoint)?;
@@ -118,8 +121,9 @@ impl Transport {
     /// A short call: sent on a kept connection, answered as a whole.
     pub(crate) async fn unary(&self, call: Call) -> Result<Answer> {
         // Podman fails when an image goes while it lists all, or looks at one of the same layers.
-        if let Some(first) = call.again() {
-            let answer = self.unary_once(first).await?;
+        for _ in 0..IMAGES_GONE {
+            let Some(try_now) = call.again() else { break };
+            let answer = self.unary_once(try_now).await?;
             if answer.status != StatusCode::INTERNAL_SERVER_ERROR || !answer.says("image not known") {
                 return Ok(answer);
             }
