@@ -32,9 +32,14 @@ pub(crate) fn looks_secret(name: &str) -> bool {
     const WORDS: [&str; 9] =
         ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH", "PWD"];
     let name = name.as_bytes();
-    (0..name.len()).any(|at| {
-        let rest = name.get(at..).unwrap_or_default();
-        WORDS.iter().any(|word| rest.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes())))
+    name.iter().enumerate().any(|(at, byte)| {
+        let first = byte.to_ascii_uppercase();
+        // Most letters begin no word at all.
+        matches!(first, b'A' | b'C' | b'K' | b'P' | b'S' | b'T')
+            && WORDS.iter().map(|word| word.as_bytes()).any(|word| {
+                word.first() == Some(&first)
+                    && name.get(at..at + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word))
+            })
     })
 }
 
