@@ -10,6 +10,8 @@
 //!   not depend on it goes on.
 //! - A failure of an optional step ([`Op::is_optional`](compose_planner::Op::is_optional)) is
 //!   reported and its dependents go on.
+//! - A container that does not get ready (`--wait`) decides the outcome: the others are not waited for
+//!   any longer, which changes nothing.
 //! - The first cancellation issues no further steps and waits for the short ones that run;
 //!   waits, transfers and builds change nothing that matters and are given up at once.
 //! - The second cancellation gives up everything. What was under way then is listed as interrupted.
@@ -20,7 +22,7 @@ use std::path::PathBuf;
 use compose_model::names::ContainerId;
 use compose_model::project::Place;
 use compose_planner::capabilities::Concurrency;
-use compose_planner::op::Class;
+use compose_planner::op::{Class, Op, Until};
 use compose_planner::{Observed, OpId, Plan, Step};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -190,6 +192,11 @@ impl Slots {
     }
 }
 
+/// Whether it is one of the waits of `--wait`.
+fn is_readiness(op: &Op) -> bool {
+    matches!(op, Op::Await { until: Until::Ready { .. }, required: true, .. })
+}
+
 /// All state of a run.
 struct Run<'a> {
     context: Context<'a>,
@@ -202,6 +209,9 @@ struct Run<'a> {
     /// Steps whose workers run, with the class of the slot that each has. Of builds in one go, one has it.
     under_way: BTreeMap<OpId, Option<Class>>,
     stopping: bool,
+    /// The wait of `--wait` that failed first, and the end of all others.
+    unready: Option<OpId>,
+    readiness: CancellationToken,
     report: Report,
 }
 
@@ -216,6 +226,8 @@ enum Settled {
     GivenUp,
     /// It was given up, since this step failed, which was done in one go with it.
     Spoilt(OpId),
+    /// It was given up, since another container does not get ready.
+    Pointless,
 }
 
 impl<'a> Run<'a> {
@@ -246,6 +258,8 @@ impl<'a> Run<'a> {
             bulletin: Bulletin::default(),
             under_way: BTreeMap::new(),
             stopping: false,
+            unready: None,
+            readiness: CancellationToken::new(),
             report: Report::default(),
         })
     }
@@ -307,6 +321,8 @@ impl<'a> Run<'a> {
         let worker = dispatch::worker(self.context, step, &self.known, &mut self.bulletin);
         let gives_up = matches!(class, Class::Wait | Class::Transfer | Class::Build);
         let gentle = self.cancellation.gentle.clone();
+        // Only the waits of `--wait` end with it: nothing comes after them.
+        let readiness = if is_readiness(&step.op) { self.readiness.clone() } else { CancellationToken::new() };
         Some(Box::pin(async move {
             if !gives_up {
                 return vec![(id, Settled::Ended(Box::new(worker.await)))];
@@ -315,6 +331,7 @@ impl<'a> Run<'a> {
                 biased;
                 ending = worker => vec![(id, Settled::Ended(Box::new(ending)))],
                 () = gentle.cancelled() => vec![(id, Settled::GivenUp)],
+                () = readiness.cancelled() => vec![(id, Settled::Pointless)],
             }
         }))
     }
@@ -366,6 +383,12 @@ impl<'a> Run<'a> {
                 self.report.interrupted.push(id.clone());
                 return;
             }
+            Settled::Pointless => {
+                self.queue.fail(id);
+                self.emit(Event::Skipped { id: id.clone(), because: self.unready.clone() });
+                self.report.skipped.push((id.clone(), self.unready.clone()));
+                return;
+            }
             Settled::Spoilt(failed) => {
                 let skipped = self.queue.fail(id);
                 self.skip([id.clone()].into_iter().chain(skipped), &failed);
@@ -398,6 +421,10 @@ impl<'a> Run<'a> {
                     let skipped = self.queue.fail(id);
                     self.skip(skipped, id);
                     self.report.failed.push(failure);
+                    if is_readiness(&step.op) {
+                        self.unready.get_or_insert_with(|| id.clone());
+                        self.readiness.cancel();
+                    }
                 }
             }
         }

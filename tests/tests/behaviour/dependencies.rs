@@ -12,6 +12,7 @@ crate::cases! { Any:
     optional_dependency_may_fail,
     wait_returns_when_everything_is_healthy,
     wait_fails_when_a_container_exits,
+    wait_fails_without_waiting_for_others,
     dependents_with_restart_are_restarted,
     hooks_run_at_their_moments,
     pre_start_hooks_run_once_before_the_first_start,
@@ -103,6 +104,28 @@ fn wait_returns_when_everything_is_healthy(engine: &Engine) -> CaseResult {
     let project = Project::with(engine, &HEALTHY.replace("condition: service_healthy", "condition: service_started"))?;
     project.compose(&["up", "--wait"])?.ok()?;
     ensure_eq!(project.only("db")?.inspect["State"]["Health"]["Status"], "healthy", "db's health");
+    Ok(())
+}
+
+fn wait_fails_without_waiting_for_others(engine: &Engine) -> CaseResult {
+    let project = Project::with(
+        engine,
+        "
+services:
+  bad: {image: busybox, command: sh -c 'exit 3'}
+  slow:
+    image: busybox
+    command: sleep 1000
+    stop_signal: SIGKILL
+    healthcheck: {test: 'false', interval: 300s}
+",
+    )?;
+    let before = std::time::Instant::now();
+    let run = project.compose(&["up", "--wait"])?.exits(1)?.says("bad-1 exited (3)")?;
+    ensure!(!run.stderr.contains("slow-1 is unhealthy"), "{run}");
+    ensure!(before.elapsed() < Duration::from_secs(60), "it took {:?}", before.elapsed());
+    project.compose(&["stop"])?.ok()?;
+    project.compose(&["start", "--wait"])?.exits(1)?.says("bad-1 exited (3)")?;
     Ok(())
 }
 
