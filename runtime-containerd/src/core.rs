@@ -202,8 +202,7 @@ impl Core {
             return Err(missing());
         }
         // A whole identity is looked up; containerd reads every container for a list.
-        if name.len() == IDENTITY
-            && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+        if is_identity(name)
             && let Some(found) = self.get(name).await?
         {
             return Ok(found);
@@ -292,6 +291,11 @@ impl Core {
         self.client.call("Containers.Update", self.client.containers().update(request)).await?;
         Ok(())
     }
+}
+
+/// Whether a text is a container's whole identity.
+pub(crate) fn is_identity(text: &str) -> bool {
+    text.len() == IDENTITY && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// A container's name, or its identity where it has none.

@@ -186,7 +186,7 @@ impl Core {
             return Ok(Outcome::AlreadySo);
         }
         let number = signal::number(&record.stop_signal).unwrap_or(signal::TERM);
-        self.signal_task(id, number).await?;
+        self.signal(id, Some(&task), number).await?;
         if task.status() == Status::Paused {
             self.resume_task(id).await?;
         }

@@ -13,7 +13,7 @@ use compose_runtime::RuntimeError;
 use compose_runtime::error::Result;
 use compose_runtime::port::{CommitOptions, Containers, Created, Inspection, Outcome};
 use containerd_client::services::v1::{KillRequest, PauseTaskRequest, ResumeTaskRequest};
-use containerd_client::types::v1::Status;
+use containerd_client::types::v1::{Process, Status};
 
 use crate::client::{existed, optional};
 use crate::core::{Core, name_of};
@@ -59,7 +59,13 @@ impl Core {
 
     /// Sends a signal; `false` if there is nothing to receive it.
     pub(crate) async fn signal_task(&self, id: &str, number: u32) -> Result<bool> {
-        let task = self.task(id).await?.filter(|task| task.status() == Status::Running);
+        let task = self.task(id).await?;
+        self.signal(id, task.as_ref(), number).await
+    }
+
+    /// The same to a task that was looked at just now.
+    pub(crate) async fn signal(&self, id: &str, task: Option<&Process>, number: u32) -> Result<bool> {
+        let task = task.filter(|task| task.status() == Status::Running);
         if task.is_some_and(|task| signal::send(id, task.pid, number)) {
             return Ok(true);
         }
@@ -81,14 +87,13 @@ impl Containers for Core {
     }
 
     async fn start(&self, container: &str) -> Result<Outcome> {
-        let (found, _) = self.find_own(container).await?;
-        let (_lock, found, record) = self.lock_own(&found.id).await?;
+        let (_lock, found, record) = self.lock_named(container).await?;
         self.start_locked(&found, record, By::Hand).await
     }
 
     async fn stop(&self, container: &str, timeout: Option<i64>) -> Result<Outcome> {
-        let (found, _) = self.find_own(container).await?;
-        let Some((lock, found, mut record)) = optional(self.lock_own(&found.id).await)? else {
+        let id = self.identity(container).await?;
+        let Some((lock, found, mut record)) = optional(self.lock_own(&id).await)? else {
             return Ok(Outcome::AlreadySo);
         };
         let outcome = self.stop_locked(&found, &mut record, timeout).await?;
@@ -100,8 +105,7 @@ impl Containers for Core {
     }
 
     async fn restart(&self, container: &str, timeout: Option<i64>) -> Result<()> {
-        let (found, _) = self.find_own(container).await?;
-        let (_lock, found, mut record) = self.lock_own(&found.id).await?;
+        let (_lock, found, mut record) = self.lock_named(container).await?;
         self.stop_locked(&found, &mut record, timeout).await?;
         let (found, record) = self.find_own(&found.id).await?;
         self.start_locked(&found, record, By::Hand).await.map(drop)
@@ -150,8 +154,7 @@ impl Containers for Core {
     }
 
     async fn remove(&self, container: &str, volumes: bool, force: bool) -> Result<Outcome> {
-        let Some((found, _)) = optional(self.find_own(container).await)? else { return Ok(Outcome::AlreadySo) };
-        let Some((lock, found, mut record)) = optional(self.lock_own(&found.id).await)? else {
+        let Some((lock, found, mut record)) = optional(self.lock_named(container).await)? else {
             return Ok(Outcome::AlreadySo);
         };
         if let Some(task) = self.task(&found.id).await? {

@@ -9,7 +9,7 @@ use containerd_client::services::v1::Container;
 use rustix::fs::FlockOperation;
 
 use crate::client::{local, optional};
-use crate::core::{Core, private_directory};
+use crate::core::{Core, is_identity, private_directory};
 use crate::record::Record;
 
 /// See [`Core::share_creation`].
@@ -59,6 +59,16 @@ impl Core {
         self.read_locked(lock, id).await
     }
 
+    /// The same for a container by name or identity.
+    pub(crate) async fn lock_named(&self, name: &str) -> Result<(FileLock, Container, Record)> {
+        self.lock_own(&self.identity(name).await?).await
+    }
+
+    /// The whole identity of a container; one that is whole already is not looked up.
+    pub(crate) async fn identity(&self, name: &str) -> Result<String> {
+        if is_identity(name) { Ok(name.to_owned()) } else { Ok(self.find_own(name).await?.0.id) }
+    }
+
     /// The same without waiting: `None` if somebody else holds the lock, or the container is gone.
     pub(crate) async fn try_lock_own(&self, id: &str) -> Result<Option<(FileLock, Container, Record)>> {
         let directory = self.locks_directory();
@@ -83,7 +93,8 @@ impl Core {
         match self.find_own(id).await {
             Ok((container, record)) => Ok((lock, container, record)),
             Err(error) => {
-                if error.is_not_found() {
+                // One that another program made needs none.
+                if error.is_not_found() || matches!(error, RuntimeError::Unsupported { .. }) {
                     lock.remove();
                 }
                 Err(error)

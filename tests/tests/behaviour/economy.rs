@@ -41,10 +41,12 @@ fn up_ps_and_down_make_few_requests_on_few_connections(engine: &Engine) -> CaseR
         // A proxy makes another address, and what the program keeps goes by the address.
         let private = PrivateContainerd::start_behind_a_proxy(engine)?;
         let project = Project::with(&private.engine, &text)?;
-        counted(&project, private.proxy(), &["up", "-d"], 1000)?;
-        counted(&project, private.proxy(), &["up", "-d"], 1000)?;
-        counted(&project, private.proxy(), &["ps"], 1000)?;
-        return counted(&project, private.proxy(), &["down"], 1000 * COUNT);
+        // What all images are is read once for each command. A container is made, attached, started and noted; stopped,
+        // taken away and removed.
+        counted(&project, private.proxy(), &["up", "-d"], 14 * COUNT + 40)?;
+        counted(&project, private.proxy(), &["up", "-d"], 40)?;
+        counted(&project, private.proxy(), &["ps"], 6)?;
+        return counted(&project, private.proxy(), &["down"], 10 * COUNT + 12);
     }
     let proxy = Proxy::before(engine)?;
     let mut project = Project::with(engine, &text)?;
