@@ -16,6 +16,7 @@ mod create_body;
 mod doubles;
 pub mod endpoint;
 mod error;
+mod exec_input;
 mod frames;
 mod further;
 mod images;

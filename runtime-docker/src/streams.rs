@@ -18,6 +18,7 @@ use serde_json::json;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::containers::{self, path};
+use crate::exec_input::ExecInput;
 use crate::log_stream::LogStream;
 use crate::stats::StatsBody;
 use crate::transport::{Call, Class, Payload, Query, Raw, Transport, encode, header};
@@ -203,7 +204,10 @@ impl Streams for DockerStreams {
             }
         }
         let tty = self.is_raw(&headers).unwrap_or(options.tty);
-        Ok(ExecSession { id, session: Some(self.session(raw, tty, options.stdin, true)) })
+        let mut session = self.session(raw, tty, options.stdin, true);
+        let held = |input| Box::pin(ExecInput::new(input, self.transport.clone(), id.clone())) as Writer;
+        session.input = session.input.map(held);
+        Ok(ExecSession { id, session: Some(session) })
     }
 
     async fn resize(&self, container: &str, exec: Option<&str>, columns: u16, rows: u16) -> Result<()> {

@@ -3,10 +3,10 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use compose_runtime::port::{AttachOptions, EventQuery, LogOptions, ObserveQuery};
+use compose_runtime::port::{AttachOptions, EventQuery, ExecOptions, LogOptions, ObserveQuery};
 use compose_runtime::{Runtime, RuntimeError};
 use futures_util::StreamExt as _;
 use runtime_docker::{Deadlines, DockerRuntime, Endpoint};
@@ -207,4 +207,57 @@ async fn credentials_reach_the_registry(bench: Arc<Bench>) {
     let known = runtime.images().pull(&image, "", &|_| {}).await.expect_err("no such image").to_string();
     assert!(!known.contains("no basic auth") && !known.contains("unauthorized"), "{known}");
     assert!(known.contains("not found") || known.contains("404"), "{known}");
+}
+
+/// The engine loses an end that comes while it starts the process.
+#[tokio::test]
+async fn the_end_of_an_execs_input_is_passed_on_when_the_process_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("engine.sock");
+    let listener = UnixListener::bind(&path).expect("bound");
+    let (happened, mut order) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let looks = Arc::new(AtomicUsize::new(0));
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (looks, happened) = (Arc::clone(&looks), happened.clone());
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                loop {
+                    let count = client.read(&mut buffer).await.unwrap_or(0);
+                    if count == 0 {
+                        // Of the connection that became the process's streams, or of an idle one.
+                        let _ = happened.send("end".to_owned());
+                        return;
+                    }
+                    let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+                    let body = if text.contains("GET /_ping") {
+                        String::new()
+                    } else if text.contains("/containers/x/exec") {
+                        r#"{"Id":"e1"}"#.to_owned()
+                    } else if text.contains("/exec/e1/start") {
+                        let upgraded = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+                        client.write_all(upgraded).await.expect("answered");
+                        continue;
+                    } else {
+                        let pid = if looks.fetch_add(1, Ordering::SeqCst) < 2 { 0 } else { 7 };
+                        let _ = happened.send(format!("pid {pid}"));
+                        format!(r#"{{"Running":true,"ExitCode":null,"Pid":{pid}}}"#)
+                    };
+                    let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.44\r\nServer: Docker/25.0.0 (linux)";
+                    let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    client.write_all(answer.as_bytes()).await.expect("answered");
+                }
+            });
+        }
+    });
+    let runtime = DockerRuntime::connect(&impatient(&format!("unix://{}", path.display()))).await.expect("connected");
+    let options = ExecOptions { command: vec!["sh".to_owned()], stdin: true, ..ExecOptions::default() };
+    let exec = runtime.streams().exec("x", &options).await.expect("executed");
+    let mut input = exec.session.expect("streams").input.expect("an input");
+    input.shutdown().await.expect("passed on");
+    let mut seen = Vec::new();
+    while seen.last().is_none_or(|last| last != "end") {
+        seen.push(order.recv().await.expect("what the engine saw"));
+    }
+    assert_eq!(seen, ["pid 0", "pid 0", "pid 7", "end"]);
 }

@@ -7,7 +7,7 @@ use compose_tests::project::repository;
 use compose_tests::{CaseResult, Engine, Project, ensure, ensure_eq};
 
 crate::cases! {
-    Builds: the_guides_commands_run;
+    Builds: the_guides_commands_run, the_command_references_examples_run;
     Any: the_plans_that_are_shown_are_those_that_are_made;
 }
 
@@ -34,16 +34,45 @@ fn blocks(page: &str) -> Vec<Block> {
     all
 }
 
+/// A shell in a project's folder that finds the program as `compose`.
+struct Shell {
+    environment: Vec<(String, String)>,
+    path: String,
+}
+
+impl Shell {
+    fn new(project: &Project) -> Result<Self, String> {
+        let programs = project.folder().join("programs");
+        std::fs::create_dir(&programs).map_err(|error| error.to_string())?;
+        let binary = setting("BINARY").ok_or("COMPOSE_TEST_BINARY is not set")?;
+        std::os::unix::fs::symlink(binary, programs.join("compose")).map_err(|error| error.to_string())?;
+        let environment = project.engine.environment();
+        let further = environment.iter().rfind(|(name, _)| name == "PATH").map_or(SEARCH_PATH, |(_, path)| path);
+        let path = format!("{}:{further}", programs.display());
+        Ok(Self { environment, path })
+    }
+
+    fn run(&self, project: &Project, text: &str) -> CaseResult {
+        let output = Command::new("sh")
+            .args(["-e", "-c", text])
+            .current_dir(project.folder())
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .env("PATH", &self.path)
+            .env("HOME", project.folder())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| error.to_string())?;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "{text}\n{out}{err}");
+        Ok(())
+    }
+}
+
 fn the_guides_commands_run(engine: &Engine) -> CaseResult {
     let page = std::fs::read_to_string(repository("docs/guide.md")).map_err(|error| error.to_string())?;
     let project = Project::new(engine)?;
-    let programs = project.folder().join("programs");
-    std::fs::create_dir(&programs).map_err(|error| error.to_string())?;
-    let binary = setting("BINARY").ok_or("COMPOSE_TEST_BINARY is not set")?;
-    std::os::unix::fs::symlink(binary, programs.join("compose")).map_err(|error| error.to_string())?;
-    let environment = engine.environment();
-    let further = environment.iter().rfind(|(name, _)| name == "PATH").map_or(SEARCH_PATH, |(_, path)| path);
-    let path = format!("{}:{further}", programs.display());
+    let shell = Shell::new(&project)?;
     let mut ran = 0;
     for block in blocks(&page) {
         match block {
@@ -52,27 +81,102 @@ fn the_guides_commands_run(engine: &Engine) -> CaseResult {
                 project.write(&name, &text.replace("name: guide", &format!("name: {}", project.name)))?;
             }
             Block::Commands(text) => {
-                let output = Command::new("sh")
-                    .args(["-e", "-c", &text])
-                    .current_dir(project.folder())
-                    .env_clear()
-                    .envs(environment.iter().cloned())
-                    .env("PATH", &path)
-                    .env("HOME", project.folder())
-                    .stdin(Stdio::null())
-                    .output()
-                    .map_err(|error| error.to_string())?;
-                ensure!(
-                    output.status.success(),
-                    "{text}\n{}{}",
-                    String::from_utf8_lossy(&output.stdout),
-                    String::from_utf8_lossy(&output.stderr)
-                );
+                shell.run(&project, &text)?;
                 ran += 1;
             }
         }
     }
     ensure!(ran >= 5, "only {ran} blocks of commands were found");
+    Ok(())
+}
+
+/// Examples that stay until they are ended, or need more than an engine: other cases run these.
+const ELSEWHERE: &[&str] = &[
+    "compose up",
+    "compose logs -f",
+    "compose events --json",
+    "compose attach web",
+    "compose watch",
+    "compose pull",
+    "compose push",
+    "compose publish",
+    "compose -f oci:",
+    "compose bridge",
+    "compose alpha generate",
+    "compose alpha viz --image",
+];
+
+/// What the command reference shows below each command.
+fn the_command_references_examples_run(engine: &Engine) -> CaseResult {
+    let page = std::fs::read_to_string(repository("docs/commands.md")).map_err(|error| error.to_string())?;
+    let mut project = Project::new(engine)?;
+    let own = project.name.clone();
+    project.write(
+        "compose.yaml",
+        &format!(
+            r#"name: {own}
+services:
+  web:
+    image: {own}/web:1
+    build: &tools
+      dockerfile_inline: |
+        FROM busybox:1
+        RUN printf '#!/bin/sh\n' > /bin/npm && cp /bin/npm /bin/pg_dump && chmod +x /bin/npm /bin/pg_dump
+        RUN mkdir /srv && echo {own}
+    command: [sleep, "1000"]
+    stop_signal: SIGKILL
+    ports: ["80"]
+  db: {{image: "{own}/db:1", build: *tools, command: [sleep, "1000"], stop_signal: SIGKILL}}
+  worker:
+    image: busybox:1
+    command: [sleep, "1000"]
+    stop_signal: SIGKILL
+    depends_on: {{job: {{condition: service_completed_successfully}}}}
+  job: {{image: "busybox:1", command: ["true"]}}
+"#
+        ),
+    )?;
+    project.write("index.html", "page")?;
+    project.set("COMPOSE_PROJECT_NAME", &own);
+    let shell = Shell::new(&project)?;
+    let mut ran = 0;
+    let mut inside = false;
+    for line in page.lines() {
+        if line.starts_with("```") {
+            inside = line == "```text";
+            continue;
+        }
+        // Two spaces part a command from what it is for.
+        let line = line.split("  ").next().unwrap_or_default();
+        let stays = |prefix: &&str| {
+            line.starts_with(*prefix)
+                && (**prefix != *"compose up" || !line.contains(" -d") && !line.contains("--wait"))
+        };
+        if !inside || !line.starts_with("compose ") || ELSEWHERE.iter().any(stays) {
+            continue;
+        }
+        let line = line
+            .replace("/etc/bash_completion.d/", "")
+            .replace("/usr/local/share/man/man1", "man")
+            .replace("-p shop", &format!("-p {own}-shop"))
+            .replace("shop/web:tried", &format!("{own}/web:tried"));
+        // It tells by 2 that there is something to do: the job would run again.
+        let line = if line.contains("--exit-code") { format!("{line} || test $? -eq 2") } else { line };
+        // Nothing is frozen before and after.
+        let line = match line.as_str() {
+            "compose pause" | "compose unpause" => "compose pause; compose unpause".to_owned(),
+            _ => line,
+        };
+        // What most of them look at runs, whatever the last one did.
+        shell.run(&project, &format!("compose up -d; {line}"))?;
+        ran += 1;
+    }
+    ensure!(ran >= 50, "only {ran} examples were found");
+    project.compose(&["down", "--rmi", "local"])?.ok()?;
+    for image in ["web:1", "web:tried", "db:1"] {
+        // One may have gone with the project.
+        let _ = engine.docker(&["image", "rm", "-f", &format!("{own}/{image}")]);
+    }
     Ok(())
 }
 
