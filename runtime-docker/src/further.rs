@@ -99,7 +99,10 @@ pub(crate) fn attributes(
         ("security_opt", &host.security_opt),
     ] {
         if let Some(list) = list.as_ref().filter(|list| !list.is_empty()) {
-            put(name, Further::List(list.clone()));
+            // As files write them; a container that we or the reference made has the long form.
+            let prefix = if name.starts_with("cap_") { "CAP_" } else { "" };
+            let short = |entry: &String| entry.strip_prefix(prefix).unwrap_or(entry).to_owned();
+            put(name, Further::List(list.iter().map(short).collect()));
         }
     }
     for (name, text, usual) in [
@@ -212,7 +215,7 @@ mod tests {
         }))
         .expect("a configuration");
         let host: HostConfig = serde_json::from_value(serde_json::json!({
-            "CapAdd": ["NET_ADMIN"], "CapDrop": null, "Runtime": "runc", "IpcMode": "private", "ShmSize": 67_108_864,
+            "CapAdd": ["CAP_NET_ADMIN"], "CapDrop": null, "Runtime": "runc", "IpcMode": "private", "ShmSize": 67_108_864,
             "Init": true, "Tmpfs": {"/t": "size=1m", "/u": ""}, "Sysctls": {"a.b": "1"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}},
             "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}],

@@ -347,6 +347,8 @@ async fn a_look_at_a_project_tells_state_health_and_detail(bench: Arc<Bench>) {
         spec.labels.insert("com.docker.compose.project".into(), project.clone());
         spec.labels.insert("com.docker.compose.service".into(), "web".into());
         spec.labels.insert("com.docker.compose.container-number".into(), number.into());
+        // Without it a container was not made by Compose, whatever else it carries.
+        spec.labels.insert("com.docker.compose.config-hash".into(), "f00".into());
         spec
     };
     let mut healthy = of_project(bench.spec("1", "sleep 100"), "1");
