@@ -1,6 +1,7 @@
 //! Images: pull, push, remove, inspect, load.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -27,6 +28,8 @@ pub(crate) struct DockerImages {
     transport: Transport,
     credentials: Credentials,
     platform: String,
+    /// One push at a time for each repository.
+    pushing: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// A line of the progress of pull, push, load and build.
@@ -204,7 +207,14 @@ impl ImageBody {
 
 impl DockerImages {
     pub(crate) fn new(transport: Transport, credentials: Credentials, endpoint: &Endpoint) -> Self {
-        Self { transport, credentials, platform: endpoint.default_platform.clone() }
+        Self { transport, credentials, platform: endpoint.default_platform.clone(), pushing: Mutex::default() }
+    }
+
+    /// The turn of a repository. Tags of one image have the same layers: pushed at once each would be
+    /// sent as often as there are tags, and a registry may fail on two uploads of the same.
+    fn turn(&self, reference: &Reference) -> Arc<tokio::sync::Mutex<()>> {
+        let mut pushing = self.pushing.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(pushing.entry(reference.familiar()).or_default())
     }
 
     async fn auth(&self, reference: &Reference) -> Result<String> {
@@ -250,6 +260,8 @@ impl Images for DockerImages {
 
     async fn push(&self, image: &ImageRef, progress: ProgressSink<'_, TransferProgress>) -> Result<()> {
         let reference = Reference::parse(image.as_str());
+        let turn = self.turn(&reference);
+        let _mine = turn.lock().await;
         let query = Query::new().with("tag", &reference.tag);
         let call = Call::post(format!("/images/{}/push{query}", encode_path(&reference.familiar())))
             .header("x-registry-auth", self.auth(&reference).await?)
