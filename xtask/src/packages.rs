@@ -32,8 +32,9 @@ const TESTS: &[(&str, &str)] = &[
     ("tmux", "tmux"),
 ];
 
-/// What Podman needs: program, package. Its network backend has no program in the search path.
-const PODMAN: &[(&str, &str)] = &[("podman", "podman")];
+/// What Podman needs: program, package; catatonit is its `init: true`. Its network backend has no program in
+/// the search path.
+const PODMAN: &[(&str, &str)] = &[("podman", "podman"), ("catatonit", "catatonit")];
 const NETAVARK: &str = "/usr/lib/podman/netavark";
 
 /// Well-known types that `protoc` reads; a package of its own on Debian.
