@@ -119,8 +119,15 @@ pub(super) fn stop(engine: Engine) {
     // A log that is not there is what we want.
     let _ = fs::remove_file(timers_of(engine).log());
     engine.daemon().stop(Duration::from_secs(10));
-    for pid in crate::process::naming(&engine.state(), &["aardvark-dns", "conmon"]) {
+    for pid in crate::process::naming(&engine.state(), &["conmon"]) {
         crate::process::kill(pid);
     }
-    Net::of(engine).down();
+    // Its name server keeps its files outside of the engine's folders; one that outlived its network
+    // would be taken for the next engine's.
+    let net = Net::of(engine);
+    let pids = shell::output(Command::new("ip").args(["netns", "pids", &net.name()])).unwrap_or_default();
+    for pid in pids.lines().filter_map(|line| line.trim().parse().ok()) {
+        crate::process::kill(pid);
+    }
+    net.down();
 }
